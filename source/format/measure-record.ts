@@ -11,9 +11,16 @@ const headBytes = 5;
 /** Longer strings are worth the call that counts their UTF-8 bytes; shorter ones count as their length. */
 const shortStringLength = 64;
 
-const builtInErrors = new Set<unknown>(
-	[Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError].map(({prototype}) => prototype),
+const builtInErrors = prototypesOf(Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError);
+
+/** Instances of a subclass, or of another realm, are not among them: the codec would give back something else. */
+const builtIns = prototypesOf(
+	...[Date, Map, Set, RegExp, ArrayBuffer, DataView, Buffer, Int8Array, Uint8Array, Uint8ClampedArray, Int16Array],
+	...[Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array],
 );
+
+/** Keys that msgpackr renames or takes for its own. */
+const reservedKeys = new Set(['__proto__', '__keys__']);
 
 /** The keys and indexes that lead to the value being measured, for the message of a refusal. */
 const trail: Array<string | number> = [];
@@ -80,7 +87,7 @@ function measureProperties(value: object, depth: number): number {
 	let bytes = headBytes;
 	for (const key in value) {
 		trail[depth] = key;
-		if (key === '__proto__' || !key.isWellFormed()) {
+		if (reservedKeys.has(key) || !key.isWellFormed()) {
 			throw refuse('a key that cannot be stored', depth + 1);
 		}
 
@@ -102,6 +109,10 @@ function measureItems(items: Iterable<unknown>, depth: number): number {
 }
 
 function measureBuiltIn(value: object, prototype: object, depth: number): number {
+	if (!builtIns.has(prototype)) {
+		return measureError(value, prototype, depth);
+	}
+
 	if (ArrayBuffer.isView(value) || types.isArrayBuffer(value)) {
 		return headBytes + value.byteLength;
 	}
@@ -128,15 +139,34 @@ function measureBuiltIn(value: object, prototype: object, depth: number): number
 /** Name, message and cause are kept of the language's own errors. */
 function measureError(value: object, prototype: object, depth: number): number {
 	if (value instanceof Error && builtInErrors.has(prototype)) {
-		return measureItems([value.name, value.message, value.cause], depth);
+		const {name, message, cause} = value;
+		if (!isErrorName(name) || typeof message !== 'string') {
+			throw refuse('an error with a name or message that cannot be stored', depth);
+		}
+
+		return measureItems([name, message, cause], depth);
 	}
 
-	if (Object.getPrototypeOf(prototype) === null) {
+	if (isObjectPrototype(prototype)) {
 		return measureProperties(value, depth);
 	}
 
 	const name = prototype.constructor?.name || 'class';
 	throw refuse(`an instance of ${name}, which would come back as a plain object; put a plain object`, depth);
+}
+
+/** msgpackr looks a name up among the constructors it knows: `constructor` or `AggregateError` would come back as another thing. */
+function isErrorName(name: unknown): boolean {
+	return typeof name === 'string' && name !== 'AggregateError' && !(name in Object.prototype);
+}
+
+/** Whether it is another realm's `Object.prototype`, as in a `vm` context: what inherits from it is a plain object. */
+function isObjectPrototype(prototype: object): boolean {
+	return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf');
+}
+
+function prototypesOf(...constructors: Array<{prototype: unknown}>): Set<unknown> {
+	return new Set(constructors.map(({prototype}) => prototype));
 }
 
 function refuse(reason: string, depth: number): QueueRecordError {

@@ -1,0 +1,206 @@
+import type {Storage} from '../storage.ts';
+
+const initialBytes = 512 * 1024;
+
+/**
+ * A window of bytes that moves forward through one file: what was read and not yet consumed stands in front, and the
+ * next read goes behind it while the front is being used.
+ */
+export class ReadAhead {
+	readonly #storage: Storage;
+	#path = '';
+	/** Opened at the first read. */
+	#descriptor: number | undefined;
+	#buffer: Buffer = Buffer.allocUnsafeSlow(initialBytes);
+	/** The bytes read and not consumed are those from `#start` to `#stop`; the first stands at `#position` in the file. */
+	#start = 0;
+	#stop = 0;
+	#position = 0;
+	/** The read under way. It writes behind `#stop`, so the window must not be moved before it ends. */
+	#reading: Promise<void> | undefined;
+	/** Counts the places the window was set to: a read begun at another place is ignored. */
+	#place = 0;
+
+	constructor(storage: Storage) {
+		this.#storage = storage;
+	}
+
+	/** Offset in the file of the first byte of the window. */
+	get position(): number {
+		return this.#position;
+	}
+
+	/** The bytes that are here. Valid until the next call of another method. */
+	view(): Buffer {
+		return this.#buffer.subarray(this.#start, this.#stop);
+	}
+
+	/** Sets the window, empty, at a position of a file. */
+	set(path: string, position: number): void {
+		this.close();
+		this.#path = path;
+		this.#position = position;
+	}
+
+	/** Opens the file, if it is not open yet. */
+	open(): number {
+		this.#descriptor ??= this.#storage.open(this.#path, 'read');
+		return this.#descriptor;
+	}
+
+	/** Moves the window forward, past bytes that need not have been read. */
+	skip(bytes: number): void {
+		this.#position += bytes;
+		if (bytes <= this.#stop - this.#start) {
+			this.#start += bytes;
+		} else {
+			this.#forget();
+		}
+	}
+
+	/** Starts to read what comes next, up to `limit`, if there is room in the window and no read under way. */
+	prefetch(limit: number): void {
+		if (this.#reading === undefined && this.#stop - this.#start < this.#buffer.byteLength / 2) {
+			if (this.#stop > this.#buffer.byteLength / 2) {
+				this.#compact();
+			}
+
+			this.#startRead(limit);
+		}
+	}
+
+	/** Reads until `wanted` bytes are here, or the window was set elsewhere; false if the file has fewer before `limit`. */
+	async fill(wanted: number, limit: number): Promise<boolean> {
+		while (this.#stop - this.#start < wanted) {
+			const before = this.#stop;
+			if (this.#reading === undefined) {
+				this.#makeRoom(wanted);
+				this.#startRead(limit);
+			}
+
+			if (this.#reading === undefined) {
+				return false;
+			}
+
+			const place = this.#place;
+			await this.#reading;
+			if (place !== this.#place) {
+				return true;
+			}
+
+			if (this.#stop === before) {
+				return false;
+			}
+		}
+
+		return true;
+	}
+
+	/** `fill` without leaving the current turn. */
+	fillSync(wanted: number, limit: number): boolean {
+		if (this.#stop - this.#start >= wanted) {
+			return true;
+		}
+
+		this.#abandonRead(wanted);
+		this.#makeRoom(wanted);
+		while (this.#stop - this.#start < wanted) {
+			const target = this.#target(limit);
+			const bytesRead = target ? this.#storage.readSync(this.open(), target, this.#end) : 0;
+			if (bytesRead === 0) {
+				return false;
+			}
+
+			this.#stop += bytesRead;
+		}
+
+		return true;
+	}
+
+	/** Closes the file, after a read under way has ended, and empties the window. */
+	close(): void {
+		const descriptor = this.#descriptor;
+		const reading = this.#reading;
+		this.#descriptor = undefined;
+		this.#forget();
+		if (descriptor !== undefined) {
+			const close = () => this.#storage.close(descriptor);
+			reading ? reading.then(close, close) : close();
+		}
+	}
+
+	/** Offset in the file behind the window. */
+	get #end(): number {
+		return this.#position + this.#stop - this.#start;
+	}
+
+	#startRead(limit: number): void {
+		const target = this.#target(limit);
+		if (target) {
+			this.#reading = this.#read(target, this.#place);
+			// The error reaches whoever fills; a prefetch alone has nobody to tell.
+			this.#reading.catch(() => {});
+		}
+	}
+
+	async #read(target: Buffer, place: number): Promise<void> {
+		try {
+			const bytesRead = await this.#storage.read(this.open(), target, this.#end);
+			if (place === this.#place) {
+				this.#stop += bytesRead;
+			}
+		} finally {
+			if (place === this.#place) {
+				this.#reading = undefined;
+			}
+		}
+	}
+
+	/** The room behind the window, no longer than what the file has before `limit`; undefined if there is none. */
+	#target(limit: number): Buffer | undefined {
+		const bytes = Math.min(this.#buffer.byteLength - this.#stop, limit - this.#end);
+		return bytes > 0 ? this.#buffer.subarray(this.#stop, this.#stop + bytes) : undefined;
+	}
+
+	#makeRoom(wanted: number): void {
+		if (wanted > this.#buffer.byteLength || this.#isOversized(wanted)) {
+			this.#replace(Math.max(wanted, initialBytes));
+		} else if (this.#start > this.#buffer.byteLength / 2 || this.#buffer.byteLength - this.#start < wanted) {
+			this.#compact();
+		}
+	}
+
+	/** A buffer that grew for one large block is given back after it. */
+	#isOversized(wanted: number): boolean {
+		return this.#buffer.byteLength > initialBytes && wanted <= initialBytes && this.#stop - this.#start <= initialBytes;
+	}
+
+	#compact(): void {
+		this.#buffer.copyWithin(0, this.#start, this.#stop);
+		this.#stop -= this.#start;
+		this.#start = 0;
+	}
+
+	#replace(bytes: number): void {
+		const buffer = Buffer.allocUnsafeSlow(bytes);
+		this.#buffer.copy(buffer, 0, this.#start, this.#stop);
+		this.#buffer = buffer;
+		this.#stop -= this.#start;
+		this.#start = 0;
+	}
+
+	/** A read under way may still write to the buffer: leave it that buffer and take another. */
+	#abandonRead(wanted: number): void {
+		if (this.#reading) {
+			this.#reading = undefined;
+			this.#place++;
+			this.#replace(Math.max(wanted, initialBytes));
+		}
+	}
+
+	#forget(): void {
+		this.#abandonRead(0);
+		this.#start = 0;
+		this.#stop = 0;
+	}
+}

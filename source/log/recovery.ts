@@ -1,0 +1,290 @@
+import {randomBytes} from 'node:crypto';
+import {join} from 'node:path';
+import {type Corruption, QueueCodecError, QueueVersionError} from '../errors.ts';
+import type {Checkpoint} from '../format/checkpoint.ts';
+import {checkpointFileName, parseSegmentFileName} from '../format/file-name.ts';
+import {Mismatch} from '../format/mismatch.ts';
+import {
+	decodeSegmentHeader,
+	formatVersion,
+	queueIdBytes,
+	type SegmentHeader,
+	segmentHeaderBytes,
+} from '../format/segment-header.ts';
+import type {Storage} from '../storage.ts';
+import type {CheckpointFile} from './checkpoint-file.ts';
+import {quarantineFile} from './quarantine.ts';
+import {type Segment, segmentAt} from './segment.ts';
+import {scanSegment} from './segment-scan.ts';
+import {readUpTo} from './transfer.ts';
+
+/** What opening a directory found and did. */
+export type RecoveryReport = {
+	/** Whether the last owner closed the queue in order, so that nothing had to be scanned. */
+	isClean: boolean;
+	/** Records waiting on disk. */
+	records: number;
+	/** Segments that hold them, and their length in bytes. */
+	segments: number;
+	bytes: number;
+	/** Bytes of a last write that a crash had left incomplete, cut off. */
+	truncatedBytes: number;
+	/** Segments removed because all their records were done, where a crash had come first. */
+	reclaimedSegments: number;
+	/** Damage found while opening. Damage elsewhere is found, and reported, when it is read. */
+	corruptions: Corruption[];
+};
+
+/** The state of a log to go on from. */
+export type Recovered = {
+	queueId: Buffer;
+	segments: Segment[];
+	/** First record that is not done. */
+	sequence: number;
+	/** Where the block that holds it may start in its segment; 0 if not known. */
+	blockOffset: number;
+	nextSequence: number;
+	report: RecoveryReport;
+};
+
+type Recovery = Recovered & {directory: string; storage: Storage; checkpoint: Checkpoint | undefined};
+
+/**
+ * Reads what a directory holds and makes it fit to go on: finishes an interrupted reclaim and cuts a torn tail, both
+ * durably. Interrupted at any moment, it does the same again. The lock must be held.
+ *
+ * @throws QueueVersionError, QueueCodecError: before anything is changed.
+ */
+export async function recover(
+	directory: string,
+	codecName: string,
+	file: CheckpointFile,
+	storage: Storage,
+): Promise<Recovered> {
+	const found = listSegments(directory, storage);
+	const ids = [...new Set([found.at(-1), found[0]])].flatMap(segment =>
+		segment ? readQueueId(segment, codecName, storage) : [],
+	);
+	const saved = await file.open();
+	refuseNewer(join(directory, checkpointFileName), saved);
+	const report = emptyReport();
+	const checkpoint = usable(saved, ids, damage => {
+		report.corruptions.push(file.setAside(damage));
+	});
+	const queueId = checkpoint?.queueId ?? ids[0] ?? randomBytes(queueIdBytes);
+	const segments = found.map(({firstSequence, bytes}) => segmentAt(directory, queueId, firstSequence, bytes));
+	const recovery: Recovery = {
+		directory,
+		storage,
+		checkpoint,
+		queueId,
+		segments,
+		sequence: checkpoint?.sequence ?? segments[0]?.firstSequence ?? 0,
+		blockOffset: checkpoint?.blockOffset ?? 0,
+		nextSequence: 0,
+		report,
+	};
+	await settleEnd(recovery);
+	await finishReclaim(recovery);
+	complete(recovery);
+	return recovery;
+}
+
+type FoundSegment = {firstSequence: number; path: string; bytes: number};
+
+/** The segments of a directory in order. What is not a regular file with exactly such a name is not ours. */
+function listSegments(directory: string, storage: Storage): FoundSegment[] {
+	const found: FoundSegment[] = [];
+	for (const name of storage.list(directory)) {
+		const firstSequence = parseSegmentFileName(name);
+		const path = join(directory, name);
+		const stat = firstSequence === undefined ? undefined : storage.stat(path);
+		if (firstSequence !== undefined && stat?.kind === 'file') {
+			found.push({firstSequence, path, bytes: stat.bytes});
+		}
+	}
+
+	return found.sort((a, b) => a.firstSequence - b.firstSequence);
+}
+
+function readHeader(path: string, storage: Storage): SegmentHeader | Mismatch {
+	const descriptor = storage.open(path, 'read');
+	try {
+		return decodeSegmentHeader(readUpTo(storage, descriptor, 0, segmentHeaderBytes));
+	} finally {
+		storage.close(descriptor);
+	}
+}
+
+/** The queue id in a segment's header, if the header checks and this disq can read the segment. */
+function readQueueId({path}: FoundSegment, codecName: string, storage: Storage): Buffer[] {
+	const header = readHeader(path, storage);
+	refuseNewer(path, header);
+	if (header instanceof Mismatch) {
+		return [];
+	}
+
+	if (header.codecName !== codecName) {
+		throw new QueueCodecError(path, header.codecName, codecName);
+	}
+
+	return [header.queueId];
+}
+
+function refuseNewer(path: string, read: {version: number} | Mismatch | undefined): void {
+	if (read && 'version' in read && read.version > formatVersion) {
+		throw new QueueVersionError(path, read.version, formatVersion);
+	}
+}
+
+function emptyReport(): RecoveryReport {
+	return {
+		isClean: true,
+		records: 0,
+		segments: 0,
+		bytes: 0,
+		truncatedBytes: 0,
+		reclaimedSegments: 0,
+		corruptions: [],
+	};
+}
+
+/** The saved checkpoint if it is whole and of the same queue as the segments. Zeros are one that was never written. */
+function usable(
+	saved: Checkpoint | Mismatch | undefined,
+	ids: Buffer[],
+	setAside: (damage: Mismatch) => void,
+): Checkpoint | undefined {
+	if (saved instanceof Mismatch) {
+		if (saved.found !== 'zeros') {
+			setAside(saved);
+		}
+
+		return undefined;
+	}
+
+	if (saved && ids.length > 0 && !ids.some(id => id.equals(saved.queueId))) {
+		setAside(new Mismatch(`queue id ${ids[0]!.toString('hex')}`, saved.queueId.toString('hex')));
+		return undefined;
+	}
+
+	return saved;
+}
+
+/** Finds where the log ends, and makes it end there. */
+async function settleEnd(recovery: Recovery): Promise<void> {
+	const {segments, checkpoint, report} = recovery;
+	const last = segments.at(-1);
+	const end = checkpoint?.end;
+	if (checkpoint?.isClosed && (last ? end?.segment === last.firstSequence && end.offset === last.end : !end?.offset)) {
+		recovery.nextSequence = checkpoint.end.nextSequence;
+		return;
+	}
+
+	report.isClean = !checkpoint && !last;
+	recovery.nextSequence = Math.max(checkpoint?.sequence ?? 0, last ? 0 : (end?.nextSequence ?? 0));
+	for (const segment of segments) {
+		segment.isDirty = true;
+	}
+
+	while (segments.length > 0 && !(await settleLast(recovery))) {
+		segments.pop();
+	}
+}
+
+/** Cuts the last segment behind its last whole block; removes it and gives false if it has none. */
+async function settleLast(recovery: Recovery): Promise<boolean> {
+	const {segments, checkpoint, report, storage} = recovery;
+	const last = segments.at(-1)!;
+	const end = await scanSegment(last, storage);
+	const durable = checkpoint?.end.segment === last.firstSequence ? checkpoint.end : undefined;
+	if (durable && end.offset < durable.offset) {
+		end.offset = Math.min(durable.offset, last.end);
+		end.nextSequence = durable.nextSequence;
+	}
+
+	recovery.nextSequence = Math.max(recovery.nextSequence, end.nextSequence);
+	if (end.offset <= segmentHeaderBytes) {
+		await removeEmpty(last, recovery);
+		return false;
+	}
+
+	report.truncatedBytes += last.end - end.offset;
+	await cut(last, end.offset, storage);
+	return true;
+}
+
+/** From here on a second crash finds no torn tail, and what is about to be delivered is on the device. */
+async function cut(segment: Segment, end: number, storage: Storage): Promise<void> {
+	const descriptor = storage.open(segment.path, 'update');
+	try {
+		if (end < segment.end) {
+			storage.truncate(descriptor, end);
+			segment.end = end;
+		}
+
+		await storage.sync(descriptor);
+		segment.isDirty = false;
+	} finally {
+		storage.close(descriptor);
+	}
+}
+
+/** A segment without a block was being created; bytes in it that are no segment's are kept aside. */
+async function removeEmpty(segment: Segment, {directory, report, storage}: Recovery): Promise<void> {
+	const header = readHeader(segment.path, storage);
+	if (header instanceof Mismatch && header.found !== 'zeros' && segment.end >= segmentHeaderBytes) {
+		const {expected, found} = header;
+		const quarantine = quarantineFile(segment.path, storage);
+		report.corruptions.push({
+			path: segment.path,
+			offset: 0,
+			bytes: segment.end,
+			lost: undefined,
+			expected,
+			found,
+			quarantine,
+		});
+	} else {
+		report.truncatedBytes += segment.end;
+		storage.unlink(segment.path);
+	}
+
+	await storage.syncDirectory(directory);
+}
+
+/** Removes the segments that lie wholly before the checkpoint, which is durable. One of another queue stays, unused. */
+async function finishReclaim({
+	directory,
+	queueId,
+	segments,
+	sequence,
+	nextSequence,
+	report,
+	storage,
+}: Recovery): Promise<void> {
+	let done = 0;
+	while (done < segments.length && (segments[done + 1]?.firstSequence ?? nextSequence) <= sequence) {
+		const {path} = segments[done++]!;
+		const header = readHeader(path, storage);
+		if (header instanceof Mismatch || header.queueId.equals(queueId)) {
+			storage.unlink(path);
+			report.reclaimedSegments++;
+		}
+	}
+
+	segments.splice(0, done);
+	if (report.reclaimedSegments > 0) {
+		await storage.syncDirectory(directory);
+	}
+}
+
+function complete({segments, sequence, nextSequence, report}: Recovery): void {
+	for (const [index, segment] of segments.entries()) {
+		segment.next = segments[index + 1];
+	}
+
+	report.records = nextSequence - sequence;
+	report.segments = segments.length;
+	report.bytes = segments.reduce((sum, {end}) => sum + end, 0);
+}

@@ -1,0 +1,383 @@
+import {type Corruption, QueueError, QueueStorageError, refusedRecord} from '../errors.ts';
+import {blockHeaderBytes, encodeBlockHeader} from '../format/block.ts';
+import type {Codec} from '../options.ts';
+import type {Storage} from '../storage.ts';
+import {CheckpointFile, type CheckpointState} from './checkpoint-file.ts';
+import {type Recovered, type RecoveryReport, recover} from './recovery.ts';
+import {type Segment, segmentAt} from './segment.ts';
+import {type AppendedBlock, type ReadableLog, SegmentReader} from './segment-reader.ts';
+import {SegmentWriter} from './segment-writer.ts';
+
+export type SegmentLogOptions<T> = {
+	codec: Codec<T>;
+	/** Roll after this many bytes. */
+	segmentBytes: number;
+	onCorruption: 'quarantine' | 'throw';
+	storage: Storage;
+	/** Told of damage that was set aside. */
+	report(corruption: Corruption): void;
+};
+
+/**
+ * The ordered segments of one directory, its checkpoint, and one reader: append at the end, read at the head, mark as
+ * done, reclaim. The directory's lock must be held.
+ */
+export class SegmentLog<T> implements ReadableLog<T> {
+	readonly directory: string;
+	readonly queueId: Buffer;
+	readonly codec: Codec<T>;
+	readonly storage: Storage;
+	readonly onCorruption: 'quarantine' | 'throw';
+	readonly report: (corruption: Corruption) => void;
+	/** What opening found and did. */
+	readonly recovery: RecoveryReport;
+	readonly reader: SegmentReader<T>;
+	readonly #segments: Segment[];
+	readonly #segmentBytes: number;
+	readonly #checkpoint: CheckpointFile;
+	#writer: SegmentWriter | undefined;
+	#nextSequence: number;
+	/** Every record before it is done. */
+	#doneSequence: number;
+	/** The durable end of the log: what a power cut cannot take. */
+	#end: CheckpointState['end'];
+	/** Whether the last segment may be gone on with: not after a crash, and not once another was begun. */
+	#isLastUsable: boolean;
+	#isDirectoryDirty = false;
+	#isCheckpointDue = false;
+	#reclaiming: Promise<void> | undefined;
+	/** A failed sync of records that are nowhere else: no later sync can vouch for them while they are not done. */
+	#unsyncable: {error: QueueStorageError; untilSequence: number} | undefined;
+
+	private constructor(
+		directory: string,
+		options: SegmentLogOptions<T>,
+		recovered: Recovered,
+		checkpoint: CheckpointFile,
+	) {
+		this.directory = directory;
+		this.queueId = recovered.queueId;
+		this.codec = options.codec;
+		this.storage = options.storage;
+		this.onCorruption = options.onCorruption;
+		this.report = options.report;
+		this.recovery = recovered.report;
+		this.#segmentBytes = options.segmentBytes;
+		this.#checkpoint = checkpoint;
+		this.#segments = recovered.segments;
+		this.#nextSequence = recovered.nextSequence;
+		this.#doneSequence = recovered.sequence;
+		this.#isLastUsable = recovered.report.isClean;
+		this.#end = this.#endNow();
+		this.reader = new SegmentReader<T>(this, recovered.sequence, recovered.blockOffset);
+	}
+
+	/** Recovers the log of a directory. */
+	static async open<T>(directory: string, options: SegmentLogOptions<T>): Promise<SegmentLog<T>> {
+		const checkpoint = new CheckpointFile(directory, options.storage);
+		try {
+			const recovered = await recover(directory, options.codec.name, checkpoint, options.storage);
+			return new SegmentLog(directory, options, recovered, checkpoint);
+		} catch (error) {
+			checkpoint.close();
+			throw error instanceof QueueError
+				? error
+				: new QueueStorageError('open the queue in', directory, error, 'Nothing was deleted.');
+		}
+	}
+
+	get segments(): readonly Segment[] {
+		return this.#segments;
+	}
+
+	get nextSequence(): number {
+		return this.#nextSequence;
+	}
+
+	get doneSequence(): number {
+		return this.#doneSequence;
+	}
+
+	/** Whether more is done than the checkpoint says. */
+	get isCheckpointDue(): boolean {
+		return this.#isCheckpointDue;
+	}
+
+	/** Bytes of all segments. */
+	get bytes(): number {
+		return this.#segments.reduce((sum, {end}) => sum + end, 0);
+	}
+
+	/**
+	 * Appends records as one block and hands it to the operating system: from here on it survives the end of this
+	 * process. All or nothing.
+	 *
+	 * @throws QueueRecordError if the codec refuses the records; QueueStorageError if the file system refuses the bytes.
+	 */
+	append(records: T[]): AppendedBlock {
+		const payload = this.#encode(records);
+		const bytes = blockHeaderBytes + payload.byteLength;
+		try {
+			const writer = this.#writerFor(bytes);
+			const {segment} = writer;
+			const place = {records: records.length, firstSequence: this.#nextSequence, appendedAt: Date.now()};
+			const offset = segment.end;
+			writer.append([encodeBlockHeader(payload, place, segment.identity), payload]);
+			this.#nextSequence += records.length;
+			return {segment, ...place, offset, bytes};
+		} catch (error) {
+			const advice = 'The records stay in memory.';
+			throw new QueueStorageError('append to the log in', this.directory, error, advice);
+		}
+	}
+
+	/** Says that every record before a sequence is done, in memory: `writeCheckpoint` and `sync` make it last. */
+	markDone(sequence: number): void {
+		if (sequence > this.#doneSequence) {
+			this.#doneSequence = sequence;
+			this.#isCheckpointDue = true;
+		}
+	}
+
+	/** Hands the checkpoint to the operating system: what is done stays done if this process ends. Then reclaims. */
+	writeCheckpoint(): void {
+		if (!this.#isCheckpointDue) {
+			return;
+		}
+
+		this.#checkpoint.write(this.#state(false));
+		this.#isCheckpointDue = false;
+		if (this.#isReclaimable()) {
+			this.#reclaiming ??= this.#reclaim().finally(() => {
+				this.#reclaiming = undefined;
+			});
+			// A reclaim that fails is tried again at the next one; close() and sync() tell what is wrong.
+			this.#reclaiming.catch(() => {});
+		}
+	}
+
+	/** Forces all appended records to the device: from here on they survive a power cut. */
+	async syncRecords(): Promise<void> {
+		for (const segment of this.#segments.filter(({isDirty}) => isDirty)) {
+			await this.#syncSegment(segment);
+		}
+
+		if (this.#isDirectoryDirty) {
+			this.#isDirectoryDirty = false;
+			try {
+				await this.storage.syncDirectory(this.directory);
+			} catch (error) {
+				this.#isDirectoryDirty = true;
+				throw this.#cannotSync(error);
+			}
+		}
+
+		if (this.#unsyncable && this.#unsyncable.untilSequence > this.#doneSequence) {
+			throw this.#unsyncable.error;
+		}
+	}
+
+	/** Forces the records, and what is done of them, to the device. */
+	async sync(): Promise<void> {
+		await this.syncRecords();
+		if (this.#isCheckpointDue || this.#checkpoint.isCreated) {
+			this.#checkpoint.write(this.#state(false));
+			this.#isCheckpointDue = false;
+			await this.#syncCheckpoint();
+		}
+	}
+
+	/**
+	 * Starts the log anew from a sequence on, in a fresh segment, after a sync of what follows it has failed: the
+	 * caller has those records, and appends them again.
+	 */
+	rewindTo(sequence: number): void {
+		this.#unsyncable = undefined;
+		this.#nextSequence = sequence;
+		const last = this.#segments.at(-1);
+		if (last && last.firstSequence === sequence) {
+			this.#segments.pop();
+			this.storage.unlink(last.path);
+			if (this.#segments.length > 0) {
+				this.#segments.at(-1)!.next = undefined;
+			}
+		}
+	}
+
+	/** Closes the log in order: all of it durable, and the next open has nothing to scan. */
+	async close(): Promise<void> {
+		try {
+			await this.#reclaiming?.catch(() => {});
+			await this.syncRecords();
+			if (this.#segments.length > 0 || this.#checkpoint.isCreated) {
+				await this.#closeCheckpoint();
+			}
+		} finally {
+			this.closeFiles();
+		}
+	}
+
+	/** For an exit handler: leaves the checkpoint to the operating system, without a sync. */
+	closeNow(): void {
+		if (this.#isCheckpointDue) {
+			this.#checkpoint.writeNow(this.#state(false));
+		}
+	}
+
+	/** Gives the descriptors back; what was not written stays unwritten. */
+	closeFiles(): void {
+		this.reader.close();
+		this.#sealActive();
+		this.#checkpoint.close();
+	}
+
+	#encode(records: T[]): Uint8Array {
+		try {
+			return this.codec.encode(records);
+		} catch (error) {
+			throw refusedRecord('cannot be encoded', {cause: error});
+		}
+	}
+
+	/** The active segment's writer, after a roll if the block would not fit; the first block of a segment always does. */
+	#writerFor(bytes: number): SegmentWriter {
+		const writer = this.#writer ?? this.#reopenLast();
+		const isFull = writer?.hasBlocks && writer.segment.end + bytes > this.#segmentBytes;
+		return !writer || writer.isSpoiled || isFull ? this.#roll() : writer;
+	}
+
+	#reopenLast(): SegmentWriter | undefined {
+		const last = this.#segments.at(-1);
+		if (last && this.#isLastUsable) {
+			this.#writer = SegmentWriter.reopen(last, this.storage);
+		}
+
+		return this.#writer;
+	}
+
+	#roll(): SegmentWriter {
+		// The checkpoint is allocated before any segment, so that it can move when the disk is full.
+		this.#checkpoint.create();
+		const segment = segmentAt(this.directory, this.queueId, this.#nextSequence, 0);
+		const header = {queueId: this.queueId, firstSequence: segment.firstSequence, codecName: this.codec.name};
+		const writer = SegmentWriter.create(segment, header, this.storage);
+		this.#sealActive();
+		this.#writer = writer;
+		this.#isDirectoryDirty = true;
+		const last = this.#segments.at(-1);
+		if (last) {
+			last.next = segment;
+		}
+
+		this.#segments.push(segment);
+		return writer;
+	}
+
+	#sealActive(): void {
+		this.#writer?.close();
+		this.#writer = undefined;
+		this.#isLastUsable = false;
+	}
+
+	async #syncSegment(segment: Segment): Promise<void> {
+		const end = this.#endNow();
+		try {
+			if (this.#writer?.segment === segment) {
+				await this.#writer.sync();
+				this.#end = end;
+			} else {
+				await this.#syncSealed(segment);
+			}
+		} catch (error) {
+			// Never retried: the system may count the lost pages as written from here on.
+			segment.isDirty = false;
+			if (this.#writer?.segment === segment) {
+				this.#sealActive();
+			}
+
+			const cannot = this.#cannotSync(error);
+			this.#unsyncable = {error: cannot, untilSequence: this.#nextSequence};
+			throw cannot;
+		}
+	}
+
+	async #syncSealed(segment: Segment): Promise<void> {
+		if (!this.#segments.includes(segment)) {
+			return;
+		}
+
+		const descriptor = this.storage.open(segment.path, 'update');
+		try {
+			await this.storage.sync(descriptor);
+			segment.isDirty = false;
+		} finally {
+			this.storage.close(descriptor);
+		}
+	}
+
+	async #syncCheckpoint(): Promise<void> {
+		try {
+			await this.#checkpoint.sync();
+		} catch (error) {
+			throw this.#cannotSync(error);
+		}
+	}
+
+	#cannotSync(cause: unknown): QueueStorageError {
+		const advice = 'What was not synced before may be lost in a power cut. Check the device.';
+		return new QueueStorageError('force to the device the queue in', this.directory, cause, advice);
+	}
+
+	#isReclaimable(): boolean {
+		return this.#segments.length > 1 && this.#segments[1]!.firstSequence <= this.#doneSequence;
+	}
+
+	/** Checkpoint durable, then unlink, then the directory: a crash in between leaves files that recovery removes. */
+	async #reclaim(): Promise<void> {
+		const done = this.#doneSequence;
+		await this.#syncCheckpoint();
+		while (this.#segments.length > 1 && this.#segments[1]!.firstSequence <= done) {
+			this.#removeFirst();
+		}
+
+		await this.storage.syncDirectory(this.directory);
+	}
+
+	#removeFirst(): void {
+		const [first] = this.#segments;
+		this.reader.leave(first!);
+		this.storage.unlink(first!.path);
+		this.#segments.shift();
+	}
+
+	#endNow(): CheckpointState['end'] {
+		const last = this.#segments.at(-1);
+		return {
+			nextSequence: this.#nextSequence,
+			segment: last?.firstSequence ?? this.#nextSequence,
+			offset: last?.end ?? 0,
+		};
+	}
+
+	#state(isClosed: boolean): CheckpointState {
+		const sequence = this.#doneSequence;
+		const blockOffset = this.reader.offsetOf(sequence);
+		return {queueId: this.queueId, sequence, blockOffset, end: this.#end, isClosed};
+	}
+
+	/** Writes that the log ends here in order; a log whose records are all done goes but for the checkpoint. */
+	async #closeCheckpoint(): Promise<void> {
+		const isDrained = this.#doneSequence === this.#nextSequence;
+		this.#end = isDrained ? {nextSequence: this.#nextSequence, segment: this.#nextSequence, offset: 0} : this.#endNow();
+		this.#checkpoint.write(this.#state(true));
+		await this.#syncCheckpoint();
+		if (isDrained && this.#segments.length > 0) {
+			this.#sealActive();
+			while (this.#segments.length > 0) {
+				this.#removeFirst();
+			}
+
+			await this.storage.syncDirectory(this.directory);
+		}
+	}
+}

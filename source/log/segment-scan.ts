@@ -1,0 +1,57 @@
+import {blockHeaderBytes, checkPayload, decodeBlockHeader} from '../format/block.ts';
+import {Mismatch} from '../format/mismatch.ts';
+import {segmentHeaderBytes} from '../format/segment-header.ts';
+import type {Storage} from '../storage.ts';
+import {nextBlock} from './quarantine.ts';
+import {ReadAhead} from './read-ahead.ts';
+import type {Segment} from './segment.ts';
+
+/** Where the last whole block of a segment ends, and the sequence behind it. */
+export type ScannedEnd = {offset: number; nextSequence: number};
+
+/** Reads a segment through, over damage if whole blocks follow it. */
+export async function scanSegment(segment: Segment, storage: Storage): Promise<ScannedEnd> {
+	const end = {offset: segmentHeaderBytes, nextSequence: segment.firstSequence};
+	const window = new ReadAhead(storage);
+	window.set(segment.path, segmentHeaderBytes);
+	try {
+		while (window.position < segment.end) {
+			const block = await wholeBlock(window, segment);
+			const next = block ?? nextBlock(segment, {from: window.position + 1, to: segment.end, sequence: 0}, storage);
+			if (!next) {
+				break;
+			}
+
+			window.skip(next.offset - window.position);
+			if (block) {
+				end.offset = window.position;
+				end.nextSequence = Math.max(end.nextSequence, block.nextSequence);
+			}
+		}
+	} finally {
+		window.close();
+	}
+
+	return end;
+}
+
+/** The end of the block at the window's start; undefined if there is none, or it does not check. */
+async function wholeBlock(window: ReadAhead, segment: Segment): Promise<ScannedEnd | undefined> {
+	if (!(await window.fill(blockHeaderBytes, segment.end))) {
+		return undefined;
+	}
+
+	const header = decodeBlockHeader(window.view(), 0, segment.identity);
+	if (header instanceof Mismatch) {
+		return undefined;
+	}
+
+	const bytes = blockHeaderBytes + header.payloadBytes;
+	if (window.position + bytes > segment.end || !(await window.fill(bytes, segment.end))) {
+		return undefined;
+	}
+
+	const isWhole = checkPayload(window.view().subarray(blockHeaderBytes, bytes), header) === undefined;
+	window.prefetch(segment.end);
+	return isWhole ? {offset: window.position + bytes, nextSequence: header.firstSequence + header.records} : undefined;
+}

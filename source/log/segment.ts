@@ -1,0 +1,28 @@
+import {join} from 'node:path';
+import {segmentFileName} from '../format/file-name.ts';
+import {segmentIdentity} from '../format/segment-header.ts';
+
+/** One file of the log, as its readers and writers share it. */
+export type Segment = {
+	readonly path: string;
+	readonly firstSequence: number;
+	/** Seed of its blocks' header checksums. */
+	readonly identity: number;
+	/** Offset behind its last whole block. */
+	end: number;
+	/** Whether a power cut could take what was written. */
+	isDirty: boolean;
+	/** The segment behind it; its content ends where that one begins. */
+	next: Segment | undefined;
+};
+
+export function segmentAt(directory: string, queueId: Buffer, firstSequence: number, end: number): Segment {
+	return {
+		path: join(directory, segmentFileName(firstSequence)),
+		firstSequence,
+		identity: segmentIdentity({queueId, firstSequence}),
+		end,
+		isDirty: false,
+		next: undefined,
+	};
+}

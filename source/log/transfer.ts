@@ -1,0 +1,48 @@
+import type {Storage} from '../storage.ts';
+
+/**
+ * Writes pieces until all are taken. A short count is no error: the next call goes on, or tells why it cannot.
+ * Gives the position behind them.
+ */
+export function writeAll(storage: Storage, descriptor: number, pieces: Uint8Array[], start: number): number {
+	let position = start;
+	let rest = pieces;
+	while (rest.length > 0) {
+		const written = storage.write(descriptor, rest, position);
+		position += written;
+		rest = withoutFirst(rest, written);
+	}
+
+	return position;
+}
+
+function withoutFirst(pieces: Uint8Array[], bytes: number): Uint8Array[] {
+	let skipped = 0;
+	let index = 0;
+	while (index < pieces.length && skipped + pieces[index]!.byteLength <= bytes) {
+		skipped += pieces[index++]!.byteLength;
+	}
+
+	const rest = pieces.slice(index);
+	if (rest.length > 0 && bytes > skipped) {
+		rest[0] = rest[0]!.subarray(bytes - skipped);
+	}
+
+	return rest;
+}
+
+/** Reads up to `bytes` at a position; fewer only at the end of the file. */
+export function readUpTo(storage: Storage, descriptor: number, position: number, bytes: number): Buffer {
+	const target = Buffer.alloc(bytes);
+	let length = 0;
+	while (length < bytes) {
+		const bytesRead = storage.readSync(descriptor, target.subarray(length), position + length);
+		if (bytesRead === 0) {
+			break;
+		}
+
+		length += bytesRead;
+	}
+
+	return target.subarray(0, length);
+}
