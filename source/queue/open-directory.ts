@@ -1,0 +1,41 @@
+import {dirname, resolve} from 'node:path';
+import {QueueStorageError} from '../errors.ts';
+import {type DirectoryLock, lockDirectory} from '../log/directory-lock.ts';
+import {SegmentLog, type SegmentLogOptions} from '../log/segment-log.ts';
+import type {Storage} from '../storage.ts';
+import {awaitDeparture} from './departures.ts';
+
+/** Takes the directory of a queue, creating it if need be, and recovers its log. Failing, it holds and leaves nothing. */
+export async function openDirectory<T>(
+	directory: string,
+	options: SegmentLogOptions<T>,
+): Promise<{lock: DirectoryLock; log: SegmentLog<T>}> {
+	const path = resolve(directory);
+	await awaitDeparture(path);
+	await createDirectory(path, options.storage);
+	const lock = await lockDirectory(path, options.storage);
+	try {
+		return {lock, log: await SegmentLog.open(path, options)};
+	} catch (error) {
+		await lock.release();
+		throw error;
+	}
+}
+
+/** Creates what is missing of a path; from here on it survives a power cut. */
+async function createDirectory(path: string, storage: Storage): Promise<void> {
+	try {
+		const topmost = storage.makeDirectory(path);
+		if (topmost !== undefined) {
+			for (let created = path; created.length >= topmost.length; created = dirname(created)) {
+				await storage.syncDirectory(dirname(created));
+			}
+		}
+	} catch (error) {
+		const isFile = ['EEXIST', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+		const advice = isFile
+			? 'A file is in the way: give the path of a directory, or of one to be created.'
+			: 'Check that the parent directory may be written.';
+		throw new QueueStorageError('create the directory', path, error, advice);
+	}
+}

@@ -1,0 +1,270 @@
+import {resolve} from 'node:path';
+import type {Duplex as NodeDuplex, Writable} from 'node:stream';
+import {pEvent, TimeoutError} from 'p-event';
+import {Duplex} from 'readable-stream';
+import {outOfRange, wrongType} from '../errors.ts';
+import {checkDirectory, checkInteger, type DiskQueueOptions, defaults, resolveOptions} from '../options.ts';
+import {announceDeparture} from '../queue/departures.ts';
+import {DiskQueue} from '../queue/disk-queue.ts';
+import type {Lease} from '../queue/lease.ts';
+import {accepted} from '../queue/put-side.ts';
+import {Ring} from '../ring.ts';
+import {SinkProgress} from './sink-progress.ts';
+
+/** How often a slow sink is asked what it has confirmed, in milliseconds: what a kill redelivers is bounded by it. */
+const confirmInterval = 100;
+
+/** Options of `diskQueue`: those of the stream, and those of `DiskQueue.open` for a queue that the stream opens. */
+export type DiskQueueStreamOptions<T> = Omit<DiskQueueOptions<T>, 'cacheSize'> & {
+	/**
+	 * Records held in memory before the queue uses the disk, its `cacheSize`; also what the stream's own two buffers
+	 * hold, each. From 1 up.
+	 * @default 1024
+	 */
+	highWaterMark?: number | undefined;
+	/**
+	 * When a record is done and will not come back. `'sink'`: when the destination of `pipe()` or `pipeline()` has
+	 * confirmed it, by the callback of its write; without a destination, when it is read. `'read'`: when it has left the
+	 * stream's buffer.
+	 * @default 'sink'
+	 */
+	acknowledge?: 'sink' | 'read' | undefined;
+	/** Destroys the stream when aborted. What is not done comes back at the next open. */
+	signal?: AbortSignal | undefined;
+};
+
+/** The stream that `diskQueue` makes. */
+export type DiskQueueStream<T> = NodeDuplex & {
+	/** The queue; undefined until the stream is `ready`. */
+	readonly queue: DiskQueue<T> | undefined;
+};
+
+/**
+ * Makes a Duplex in object mode that is a queue on disk: what is written waits, in memory and if need be on disk, until
+ * it is read. It ends when its writable side has ended and everything was read, what earlier runs left first.
+ *
+ * Destroying it, by an error at either end or an AbortSignal, loses nothing: at the next open every record that is not
+ * done comes back, in order. It emits `ready` with the queue when it is open.
+ *
+ * ```ts
+ * await pipeline(source, diskQueue('./spool'), sink);
+ * ```
+ *
+ * @param target Path of the queue's directory, which the stream opens and closes; or an open `DiskQueue`, which it leaves open.
+ * @param options See `DiskQueueStreamOptions`. With an open queue: `highWaterMark`, `acknowledge` and `signal`.
+ * @throws `TypeError`, `RangeError` (`QUEUE_INVALID_ARGUMENT`). All other errors of `DiskQueue.open` and `put` come as the
+ *   stream's `error`.
+ */
+export function diskQueue<T = unknown>(
+	target: string | DiskQueue<T>,
+	options: DiskQueueStreamOptions<T> = {},
+): DiskQueueStream<T> {
+	const {highWaterMark = defaults.cacheSize, acknowledge = 'sink', signal, ...queueOptions} = options;
+	checkInteger('highWaterMark', highWaterMark, {min: 1});
+	if (acknowledge !== 'sink' && acknowledge !== 'read') {
+		throw outOfRange('acknowledge', "'sink' or 'read'", acknowledge);
+	}
+
+	const open =
+		target instanceof DiskQueue ? borrow(target, queueOptions) : opener<T>(target, queueOptions, highWaterMark);
+	return new QueueDuplex<T>(open, {highWaterMark, acknowledge, signal}) as unknown as DiskQueueStream<T>;
+}
+
+/** How a stream comes by its queue, and how it lets it go. */
+type QueueSource<T> = {
+	open(): Promise<DiskQueue<T>>;
+	/** Told when the stream begins to leave the queue. */
+	announce(left: Promise<void>): void;
+	release(queue: DiskQueue<T>): Promise<void>;
+};
+
+function opener<T>(directory: unknown, given: DiskQueueOptions<T>, cacheSize: number): QueueSource<T> {
+	checkDirectory(directory);
+	if (given.cacheSize !== undefined) {
+		throw wrongType('cacheSize', 'left out: a stream has `highWaterMark`', given.cacheSize);
+	}
+
+	const options = {...given, cacheSize};
+	resolveOptions(options);
+	return {
+		open: () => DiskQueue.open(directory, options),
+		announce: left => announceDeparture(resolve(directory), left),
+		release: queue => queue.close(),
+	};
+}
+
+function borrow<T>(queue: DiskQueue<T>, given: DiskQueueOptions<T>): QueueSource<T> {
+	const [name] = Object.keys(given);
+	if (name !== undefined) {
+		throw wrongType('options', 'of highWaterMark, acknowledge, signal for a queue that is open', name);
+	}
+
+	return {open: async () => queue, announce: left => queue.awaitBeforeClose(left), async release() {}};
+}
+
+/** Calls back when a hook of the stream is done. */
+type Callback = (error?: Error | null) => void;
+
+type Settings = {highWaterMark: number; acknowledge: 'sink' | 'read'; signal: AbortSignal | undefined};
+
+class QueueDuplex<T> extends Duplex {
+	readonly #source: QueueSource<T>;
+	readonly #acknowledge: 'sink' | 'read';
+	readonly #sinks: SinkProgress[] = [];
+	/** What was pushed and is not confirmed, in order. */
+	readonly #leases = new Ring<Lease<T>>();
+	#queue: DiskQueue<T> | undefined;
+	#isPulling = false;
+	#isInputOver = false;
+	#pushed = 0;
+	#confirmed = 0;
+	#timer: NodeJS.Timeout | undefined;
+	/** Aborted when the stream is destroyed: it takes nothing more. */
+	readonly #gone = new AbortController();
+
+	constructor(source: QueueSource<T>, {highWaterMark, acknowledge, signal}: Settings) {
+		super({objectMode: true, highWaterMark, ...(signal && {signal})});
+		this.#source = source;
+		this.#acknowledge = acknowledge;
+	}
+
+	get queue(): DiskQueue<T> | undefined {
+		return this.#queue;
+	}
+
+	_construct(callback: Callback): void {
+		this.#source.open().then(queue => {
+			this.#queue = queue;
+			callback();
+			this.emit('ready', queue);
+		}, callback);
+	}
+
+	override _write(record: T, _encoding: unknown, callback: Callback): void {
+		whenAccepted(this.#queue!.put(record), callback);
+	}
+
+	override _writev(chunks: Array<{chunk: T}>, callback: Callback): void {
+		whenAccepted(this.#queue!.putRun(chunks.map(({chunk}) => chunk)), callback);
+	}
+
+	override _final(callback: Callback): void {
+		this.#isInputOver = true;
+		this.#queue!.wake();
+		callback();
+	}
+
+	override _read(size: number): void {
+		this.#confirm(this.#pushed - this.readableLength);
+		if (!this.#isPulling) {
+			this.#isPulling = true;
+			this.#pull(Math.max(1, size - this.readableLength)).catch(error => this.destroy(error));
+		}
+	}
+
+	override pipe<S extends NodeJS.WritableStream>(destination: S, options?: {end?: boolean}): S {
+		if (this.#acknowledge === 'sink') {
+			const confirm = () => this.#confirm(this.#pushed - this.readableLength);
+			this.#sinks.push(new SinkProgress(destination as unknown as Writable, confirm));
+			this.#timer ??= setInterval(confirm, confirmInterval).unref();
+		}
+
+		return super.pipe(destination, options);
+	}
+
+	override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+		const given = this.#pushed - this.readableLength;
+		// One record may be on its way to the sink at this very moment, in neither buffer.
+		this.#confirm(given - 1);
+		this.#gone.abort();
+		const left = this.#leave(given);
+		this.#source.announce(left);
+		left.then(
+			() => callback(error),
+			failure => callback(error ?? failure),
+		);
+	}
+
+	async #pull(max: number): Promise<void> {
+		const lease = await this.#queue!.lease(max, () => this.#isInputOver, this.#gone.signal);
+		this.#isPulling = false;
+		if (!lease) {
+			this.push(null);
+			return;
+		}
+
+		this.#leases.push(lease);
+		for (const record of lease.rest()) {
+			if (this.destroyed) {
+				break;
+			}
+
+			this.push(record);
+			this.#pushed++;
+		}
+	}
+
+	/** Says that all the sinks have confirmed is done, of `given` records that left the stream's buffer. */
+	#confirm(given: number): void {
+		const confirmed = Math.min(given, ...this.#sinks.map(sink => sink.confirmed(given)));
+		while (this.#confirmed < confirmed) {
+			const lease = this.#leases.at(0);
+			const count = Math.min(lease.length, confirmed - this.#confirmed);
+			this.#queue!.settle(lease, count);
+			this.#confirmed += count;
+			if (lease.length === 0) {
+				this.#leases.shift();
+			}
+		}
+	}
+
+	/** Lets go of sinks and queue. After a regular end the sinks are still at work. */
+	async #leave(given: number): Promise<void> {
+		if (this.readableEnded) {
+			await this.#awaitSinks(given);
+		} else {
+			await undefined;
+		}
+
+		this.#confirm(given);
+		clearInterval(this.#timer);
+		for (const sink of this.#sinks) {
+			sink.close();
+		}
+
+		if (this.#queue) {
+			for (const lease of this.#leases.shiftMany(this.#leases.length)) {
+				this.#queue.giveBack(lease);
+			}
+
+			await this.#source.release(this.#queue);
+		}
+	}
+
+	async #awaitSinks(given: number): Promise<void> {
+		for (const progress of this.#sinks) {
+			while (progress.isBehind(given)) {
+				await pEvent(progress.sink, ['drain', 'finish', 'close'], {
+					rejectionEvents: [],
+					timeout: confirmInterval,
+				}).catch(passTimeout);
+			}
+		}
+	}
+}
+
+/** A wait that ends is looked into again. */
+function passTimeout(error: unknown): void {
+	if (!(error instanceof TimeoutError)) {
+		throw error;
+	}
+}
+
+/** Calls back in this turn if a put did not have to wait. */
+function whenAccepted(put: Promise<void>, callback: Callback): void {
+	if (put === accepted) {
+		callback();
+	} else {
+		put.then(() => callback(), callback);
+	}
+}

@@ -1,0 +1,249 @@
+import {readdirSync} from 'node:fs';
+import test from 'ava';
+import {pEvent} from 'p-event';
+import {
+	DiskQueue,
+	type DiskQueueOptions,
+	type Durability,
+	QueueFullError,
+	QueueStorageError,
+} from '../../source/index.ts';
+import {fileSystem, type Storage} from '../../source/storage.ts';
+import {drain, openQueue, range} from '../helpers/queues.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+
+const durabilities: Durability[] = ['spill', 'write', 'fsync'];
+
+function systemError(code: string, syscall: string): Error {
+	return Object.assign(new Error(`${code}: made by the test, ${syscall}`), {code, syscall});
+}
+
+type Failures = {write?: string; sync?: string; syncs?: number};
+
+/** A file system whose writes, or syncs, or next `syncs` syncs, fail as long as they are told to. */
+function failingStorage(): {storage: Storage; fail: Failures; synced: number[]; failed: number[]} {
+	const fail: Failures = {};
+	const synced: number[] = [];
+	const failed: number[] = [];
+	const storage: Storage = {
+		...fileSystem,
+		write(descriptor, pieces, position) {
+			if (fail.write) {
+				throw systemError(fail.write, 'write');
+			}
+
+			return fileSystem.write(descriptor, pieces, position);
+		},
+		async sync(descriptor) {
+			const left = fail.syncs ?? (fail.sync ? 1 : 0);
+			(left > 0 ? failed : synced).push(descriptor);
+			if (left > 0) {
+				fail.syncs &&= fail.syncs - 1;
+				throw systemError(fail.sync ?? 'EIO', 'fdatasync');
+			}
+
+			await fileSystem.sync(descriptor);
+		},
+	};
+	return {storage, fail, synced, failed};
+}
+
+function withStorage(storage: Storage, options: DiskQueueOptions<number>): DiskQueueOptions<number> {
+	return {...options, storage};
+}
+
+for (const durability of durabilities) {
+	test(`${durability}: a full disk makes puts wait, lets gets go on, and writing resumes by itself`, async t => {
+		const {storage, fail} = failingStorage();
+		const queue = await openQueue<number>(t, withStorage(storage, {durability, cacheSize: 4}));
+		await queue.putMany(range(0, 20));
+		fail.write = 'ENOSPC';
+		const full = pEvent(queue, 'full' as never);
+		const waiting = Promise.all(range(20, 40).map(record => queue.put(record)));
+		t.is(((await full) as unknown as QueueStorageError).code, 'QUEUE_STORAGE');
+		const late = await t.throwsAsync(queue.put(99, {timeout: 1}), {instanceOf: QueueFullError, code: 'QUEUE_FULL'});
+		t.is(late.cause instanceof QueueStorageError ? late.cause.code : undefined, 'QUEUE_STORAGE');
+		t.deepEqual(await queue.getMany(1), [0]);
+		t.deepEqual(await queue.getMany(1), [1]);
+		const resumed = pEvent(queue, 'resume' as never);
+		delete fail.write;
+		await waiting;
+		await resumed;
+		t.deepEqual(await drain(queue), range(2, 40));
+	});
+
+	test(`${durability}: a write error that does not pass rejects puts with its cause, and gets go on`, async t => {
+		const {storage, fail} = failingStorage();
+		const queue = await openQueue<number>(t, withStorage(storage, {durability, cacheSize: 4}));
+		await queue.putMany(range(0, 20));
+		fail.write = 'EIO';
+		const results = await Promise.allSettled(range(20, 30).map(record => queue.put(record)));
+		const rejected = results.filter(({status}) => status === 'rejected') as PromiseRejectedResult[];
+		t.true(rejected.length >= 6);
+		for (const {reason} of rejected) {
+			t.is(reason.code, 'QUEUE_STORAGE');
+			t.is(reason.cause.code, 'EIO');
+		}
+
+		delete fail.write;
+		await t.throwsAsync(queue.put(99), {code: 'QUEUE_STORAGE'});
+		const accepted = results.flatMap(({status}, index) => (status === 'fulfilled' ? [20 + index] : []));
+		t.deepEqual(await drain(queue), [...range(0, 20), ...accepted]);
+	});
+
+	test(`${durability}: a close that cannot save says so, lets go of the directory, and loses nothing that was on disk`, async t => {
+		const {storage, fail} = failingStorage();
+		const directory = temporaryDirectory(t);
+		const queue = await DiskQueue.open<number>(directory, withStorage(storage, {durability, cacheSize: 4}));
+		await queue.putMany(range(0, 20));
+		await queue.sync();
+		const descriptors = readdirSync('/proc/self/fd').length;
+		const pending = queue.put(20).catch(error => error.code);
+		fail.write = 'ENOSPC';
+		fail.sync = 'EIO';
+		await t.throwsAsync(queue.close(), {instanceOf: QueueStorageError, code: 'QUEUE_STORAGE', message: /save/});
+		await pending;
+		t.true(readdirSync('/proc/self/fd').length < descriptors);
+		const again = await openQueue<number>(t, {}, directory);
+		t.deepEqual((await drain(again)).slice(0, 20), range(0, 20));
+	});
+}
+
+test('fsync: puts that come together share a sync', async t => {
+	const {storage, synced} = failingStorage();
+	const queue = await openQueue<number>(t, withStorage(storage, {durability: 'fsync'}));
+	await queue.put(0);
+	const before = synced.length;
+	await Promise.all(range(1, 200).map(record => queue.put(record)));
+	t.is(synced.length - before, 1);
+	const segment = (await drain(queue)).length;
+	t.is(segment, 200);
+});
+
+test('fsync: a put resolves after its records and their directory entry are on the device', async t => {
+	const operations: string[] = [];
+	const storage: Storage = {
+		...fileSystem,
+		write(...call) {
+			operations.push('write');
+			return fileSystem.write(...call);
+		},
+		async sync(...call) {
+			await fileSystem.sync(...call);
+			operations.push('sync');
+		},
+		async syncDirectory(...call) {
+			await fileSystem.syncDirectory(...call);
+			operations.push('syncDirectory');
+		},
+	};
+	const queue = await openQueue<number>(t, withStorage(storage, {durability: 'fsync'}));
+	operations.length = 0;
+	await queue.put(1);
+	t.deepEqual(operations.slice(-3), ['write', 'sync', 'syncDirectory']);
+	operations.length = 0;
+	await queue.put(2);
+	t.deepEqual(operations, ['write', 'sync']);
+});
+
+test('fsync: a failed sync is not retried on its file; the records go to a fresh one', async t => {
+	const {storage, fail, synced, failed} = failingStorage();
+	const directory = temporaryDirectory(t);
+	const queue = await DiskQueue.open<number>(directory, withStorage(storage, {durability: 'fsync', cacheSize: 4}));
+	await queue.putMany(range(0, 10));
+	t.is(await queue.get(), 0);
+	synced.length = 0;
+	fail.syncs = 1;
+	await queue.putMany(range(10, 20));
+	t.is(failed.length, 1);
+	t.is(synced.length, 1);
+	await queue.put(20);
+	t.is(readdirSync(directory).filter(name => name.endsWith('.log')).length, 2);
+	t.deepEqual(await drain(queue), range(1, 21));
+	await queue.close();
+});
+
+test('fsync: after a failed sync the next open finds every record once', async t => {
+	for (const taken of [0, 3, 10]) {
+		const {storage, fail} = failingStorage();
+		const directory = temporaryDirectory(t);
+		const queue = await DiskQueue.open<number>(directory, withStorage(storage, {durability: 'fsync', cacheSize: 4}));
+		fail.syncs = 1;
+		await queue.putMany(range(0, 10));
+		await queue.putMany(range(10, 30));
+		for (const record of range(0, taken)) {
+			t.is(await queue.get(), record);
+		}
+
+		await queue.close();
+		const again = await openQueue<number>(t, {}, directory);
+		t.deepEqual(await drain(again), range(taken, 30));
+	}
+});
+
+test('fsync: a sync that fails on the fresh file too rejects the puts, and writing ends', async t => {
+	const {storage, fail} = failingStorage();
+	const queue = await openQueue<number>(t, withStorage(storage, {durability: 'fsync'}));
+	await queue.put(0);
+	fail.sync = 'EIO';
+	await t.throwsAsync(queue.put(1), {code: 'QUEUE_STORAGE'});
+	await t.throwsAsync(queue.put(2), {code: 'QUEUE_STORAGE'});
+	t.is(await queue.get(), 0);
+});
+
+test('sync reports a device that refuses, and does not vouch for the lost records later', async t => {
+	const {storage, fail} = failingStorage();
+	const queue = await openQueue<number>(t, withStorage(storage, {cacheSize: 4}));
+	await queue.putMany(range(0, 20));
+	fail.sync = 'EIO';
+	await t.throwsAsync(queue.sync(), {code: 'QUEUE_STORAGE', message: /power cut/});
+	delete fail.sync;
+	await t.throwsAsync(queue.sync(), {code: 'QUEUE_STORAGE'});
+	await queue.putMany(range(20, 30));
+	t.deepEqual(await queue.getMany(100), range(0, 2));
+	const taken = await drain(queue);
+	t.deepEqual(taken, range(2, 30));
+	await queue.sync();
+});
+
+test('a directory that may not be written is refused at open', async t => {
+	const storage: Storage = {
+		...fileSystem,
+		makeDirectory() {
+			throw systemError('EACCES', 'mkdir');
+		},
+	};
+	const directory = temporaryDirectory(t);
+	await t.throwsAsync(DiskQueue.open(directory, withStorage(storage, {}) as never), {
+		code: 'QUEUE_STORAGE',
+		message: /parent directory may be written/,
+	});
+	t.deepEqual(readdirSync(directory), []);
+});
+
+test('a segment that cannot be read fails the get, deletes nothing, and is read when it can be', async t => {
+	const directory = temporaryDirectory(t);
+	const queue = await DiskQueue.open<number>(directory);
+	await queue.putMany(range(0, 10));
+	await queue.close();
+	let isFailing = true;
+	const storage: Storage = {
+		...fileSystem,
+		async read(...call) {
+			if (isFailing) {
+				throw systemError('EIO', 'read');
+			}
+
+			return fileSystem.read(...call);
+		},
+	};
+	const again = await openQueue<number>(t, withStorage(storage, {}), directory);
+	const gets = [again.get(), again.get()];
+	for (const get of gets) {
+		await t.throwsAsync(get, {code: 'QUEUE_STORAGE', message: /nothing is lost/});
+	}
+
+	isFailing = false;
+	t.is(again.size, 10);
+	t.deepEqual(await drain(again), range(0, 10));
+});
