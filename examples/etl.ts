@@ -1,0 +1,174 @@
+// Reads 200,000 flights, and sums up delays by distance in a sink that is slower than the source.
+//
+// Stop it with Ctrl-C or kill -9 whenever you like and start it again: it goes on where it was, and the figures at the
+// end are those of an uninterrupted run. Two things make that so:
+//
+// - With durability 'write' every record the queue has accepted is in its log, so `nextSequence` says how far the source
+//   was read: what comes before is skipped.
+// - The queue delivers at least once. The sink saves the sums together with the number of the next flight, in one
+//   rename, before it confirms a batch: a flight that comes again is known by its number, and passed over.
+import {createReadStream} from 'node:fs';
+import {mkdir, readFile, rename, rm, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {Writable} from 'node:stream';
+import {pipeline} from 'node:stream/promises';
+import {setTimeout as pause} from 'node:timers/promises';
+import {parseArgs} from 'node:util';
+import {JSONParser} from '@streamparser/json-node';
+import {DiskQueue, diskQueue} from 'disq';
+
+type Flight = {number: number; delay: number; distance: number; time: number};
+type Band = {flights: number; delayMinutes: number; late: number};
+type Progress = {next: number; bands: Record<string, Band>};
+
+const bandMiles = 500;
+const lateMinutes = 15;
+
+const {values} = parseArgs({
+	options: {directory: {type: 'string', default: 'flights-etl'}, pause: {type: 'string', default: '20'}},
+});
+const directory = values.directory;
+const data = new URL('../data/flights-200k.json', import.meta.resolve('vega-datasets'));
+
+/** Sums up flights in batches. A batch is confirmed once its sums are saved. */
+class DelaysByDistance extends Writable {
+	progress: Progress = {next: 0, bands: {}};
+	readonly #file: string;
+	readonly #pause: number;
+
+	constructor(file: string, pauseMilliseconds: number) {
+		super({objectMode: true, highWaterMark: 1000});
+		this.#file = file;
+		this.#pause = pauseMilliseconds;
+	}
+
+	override _construct(callback: (error?: Error | null) => void): void {
+		this.#load().then(() => callback(), callback);
+	}
+
+	override _write(flight: Flight, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+		this.#addBatch([flight]).then(() => callback(), callback);
+	}
+
+	override _writev(chunks: Array<{chunk: Flight}>, callback: (error?: Error | null) => void): void {
+		this.#addBatch(chunks.map(({chunk}) => chunk)).then(() => callback(), callback);
+	}
+
+	async #load(): Promise<void> {
+		const saved = await readFile(this.#file, 'utf8').catch(() => undefined);
+		this.progress = saved === undefined ? this.progress : JSON.parse(saved);
+	}
+
+	async #addBatch(flights: Flight[]): Promise<void> {
+		for (const flight of flights) {
+			if (flight.number >= this.progress.next) {
+				this.#add(flight);
+			}
+		}
+
+		await replaceFile(this.#file, JSON.stringify(this.progress));
+		await pause(this.#pause);
+	}
+
+	#add({number, delay, distance}: Flight): void {
+		const from = Math.floor(distance / bandMiles) * bandMiles;
+		this.progress.bands[from] ??= {flights: 0, delayMinutes: 0, late: 0};
+		const band = this.progress.bands[from];
+		band.flights++;
+		band.delayMinutes += delay;
+		band.late += delay > lateMinutes ? 1 : 0;
+		this.progress.next = number + 1;
+	}
+}
+
+/** Parses the file as a stream, numbers the flights, and leaves out the first `skipped`. */
+async function* numberFlights(values: AsyncIterable<{value: unknown}>, skipped: number): AsyncGenerator<Flight> {
+	let number = 0;
+	for await (const {value} of values) {
+		if (number >= skipped) {
+			yield {...(value as Omit<Flight, 'number'>), number};
+		}
+
+		number++;
+	}
+}
+
+/** A rename replaces the file whole or not at all, whenever the process is killed. */
+async function replaceFile(file: string, content: string): Promise<void> {
+	await writeFile(`${file}.new`, content);
+	await rename(`${file}.new`, file);
+}
+
+/** Writes one line over and over on a terminal, and a line a second elsewhere. */
+function showProgress(line: () => string): {stop(): void} {
+	const isTerminal = process.stdout.isTTY;
+	const show = () => process.stdout.write(isTerminal ? `\r\u001B[K${line()}` : `${line()}\n`);
+	const timer = setInterval(show, isTerminal ? 100 : 1000);
+	return {
+		stop() {
+			clearInterval(timer);
+			show();
+			process.stdout.write(isTerminal ? '\n' : '');
+		},
+	};
+}
+
+function summarise(bands: Record<string, Band>): string {
+	const rows = Object.entries(bands)
+		.sort(([a], [b]) => Number(a) - Number(b))
+		.map(([from, {flights, delayMinutes, late}]) => ({
+			miles: `${from}-${Number(from) + bandMiles - 1}`,
+			flights,
+			meanDelayMinutes: Math.round((100 * delayMinutes) / flights) / 100,
+			latePercent: Math.round((1000 * late) / flights) / 10,
+		}));
+	return JSON.stringify(rows, undefined, '\t');
+}
+
+const count = new Intl.NumberFormat('en').format;
+const progressFile = join(directory, 'progress.json');
+const queueDirectory = join(directory, 'queue');
+const resultFile = join(directory, 'delays-by-distance.json');
+
+await mkdir(directory, {recursive: true});
+const stopped = new AbortController();
+process.once('SIGINT', () => stopped.abort());
+process.once('SIGTERM', () => stopped.abort());
+
+const queue = await DiskQueue.open<Flight>(queueDirectory, {durability: 'write'});
+const skipped = queue.stats().nextSequence;
+const sink = new DelaysByDistance(progressFile, Number(values.pause));
+if (skipped > 0) {
+	console.log(`Going on: ${count(skipped)} flights were read before, ${count(queue.size)} of them wait in the queue.`);
+}
+
+const progress = showProgress(() => {
+	const {nextSequence, memoryRecords, diskRecords, diskBytes} = queue.stats();
+	return `read ${count(nextSequence)} | in memory ${count(memoryRecords)} | on disk ${count(diskRecords)} (${count(diskBytes)} bytes) | delivered ${count(sink.progress.next)}`;
+});
+try {
+	await pipeline(
+		createReadStream(data),
+		new JSONParser({paths: ['$.*'], keepStack: false}),
+		values => numberFlights(values, skipped),
+		diskQueue(queue),
+		sink,
+		{signal: stopped.signal},
+	);
+} catch (error) {
+	if (!stopped.signal.aborted) {
+		throw error;
+	}
+} finally {
+	progress.stop();
+	await queue.close();
+}
+
+if (stopped.signal.aborted) {
+	console.log('Stopped. Start again to go on.');
+} else {
+	await replaceFile(resultFile, `${summarise(sink.progress.bands)}\n`);
+	await rm(queueDirectory, {recursive: true});
+	await rm(progressFile);
+	console.log(`${count(sink.progress.next)} flights summed up in ${resultFile}`);
+}
