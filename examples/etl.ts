@@ -25,7 +25,14 @@ const bandMiles = 500;
 const lateMinutes = 15;
 
 const {values} = parseArgs({
-	options: {directory: {type: 'string', default: 'flights-etl'}, pause: {type: 'string', default: '20'}},
+	options: {
+		/** Where the queue, the progress and the result are kept. */
+		directory: {type: 'string', default: 'flights-etl'},
+		/** How long the sink takes for a batch, in milliseconds. */
+		pause: {type: 'string', default: '20'},
+		/** How often progress is shown where there is no terminal, in milliseconds. */
+		interval: {type: 'string', default: '1000'},
+	},
 });
 const directory = values.directory;
 const data = new URL('../data/flights-200k.json', import.meta.resolve('vega-datasets'));
@@ -99,11 +106,11 @@ async function replaceFile(file: string, content: string): Promise<void> {
 	await rename(`${file}.new`, file);
 }
 
-/** Writes one line over and over on a terminal, and a line a second elsewhere. */
+/** Writes one line over and over on a terminal, and line after line elsewhere. */
 function showProgress(line: () => string): {stop(): void} {
 	const isTerminal = process.stdout.isTTY;
 	const show = () => process.stdout.write(isTerminal ? `\r\u001B[K${line()}` : `${line()}\n`);
-	const timer = setInterval(show, isTerminal ? 100 : 1000);
+	const timer = setInterval(show, isTerminal ? 100 : Number(values.interval));
 	return {
 		stop() {
 			clearInterval(timer);
