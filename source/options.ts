@@ -65,8 +65,12 @@ export type DiskQueueOptions<T> = {
 type OptionWithDefault = 'cacheSize' | 'cacheBytes' | 'maxRecordBytes' | 'durability' | 'segmentBytes' | 'onCorruption';
 
 /** Options with their defaults filled in. */
-export type ResolvedOptions<T> = Required<{[Key in OptionWithDefault]: Exclude<DiskQueueOptions<T>[Key], undefined>}> &
-	Pick<DiskQueueOptions<T>, 'codec' | 'storage'>;
+export type ResolvedOptions<T> = Required<{
+	[Key in OptionWithDefault]: Exclude<DiskQueueOptions<T>[Key], undefined>;
+}> & {
+	codec?: Codec<T> | undefined;
+	storage?: unknown;
+};
 
 /** Options of a call that may have to wait. */
 export type WaitOptions = {

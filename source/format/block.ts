@@ -64,7 +64,7 @@ export function decodeBlockHeader(bytes: Buffer, offset: number, identity: numbe
 
 	const header = bytes.subarray(offset, offset + blockHeaderBytes);
 	if (header.readUInt32LE(0) !== magic.readUInt32LE(0)) {
-		return magicMismatch('a block header', header.subarray(0, magic.byteLength));
+		return magicMismatch('a block header', header);
 	}
 
 	const checksum = header.readUInt32LE(headerChecksumOffset);

@@ -74,14 +74,15 @@ export function encodeCheckpoint(checkpoint: Omit<Checkpoint, 'version'>): Buffe
 	return bytes;
 }
 
-/** Reads a slot; a `Mismatch` if it holds no whole checkpoint. */
+/** Reads a slot; a `Mismatch` if it holds no whole checkpoint: of zeros, or nothing, if it was never written. */
 export function decodeCheckpoint(slot: Buffer): Checkpoint | Mismatch {
-	if (slot.byteLength < headerBytes) {
-		return new Mismatch(`a checkpoint of ${headerBytes} bytes`, `${slot.byteLength} bytes`);
+	const header = slot.subarray(0, headerBytes);
+	if (!header.subarray(0, magic.byteLength).equals(magic)) {
+		return magicMismatch('a checkpoint', header);
 	}
 
-	if (!slot.subarray(0, magic.byteLength).equals(magic)) {
-		return magicMismatch('a checkpoint', slot.subarray(0, magic.byteLength));
+	if (header.byteLength < headerBytes) {
+		return new Mismatch(`a checkpoint of ${headerBytes} bytes`, `${slot.byteLength} bytes`);
 	}
 
 	const checksum = slot.readUInt32LE(headerChecksumOffset);

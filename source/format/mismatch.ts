@@ -14,9 +14,9 @@ export function checksumMismatch(what: string, expected: number, found: number):
 	return new Mismatch(`${what} checksum ${hexadecimal(expected)}`, hexadecimal(found));
 }
 
-/** The mismatch of a magic number: tells a run of zeros, which a crash leaves, from other bytes. */
-export function magicMismatch(what: string, bytes: Uint8Array): Mismatch {
-	const found = bytes.every(byte => byte === 0) ? 'zeros' : `bytes ${Buffer.from(bytes).toString('hex')}`;
+/** The mismatch of a header's magic number: tells a header of zeros, which a crash leaves, from other bytes. */
+export function magicMismatch(what: string, header: Buffer): Mismatch {
+	const found = header.every(byte => byte === 0) ? 'zeros' : `bytes ${header.toString('hex', 0, 4)}`;
 	return new Mismatch(what, found);
 }
 

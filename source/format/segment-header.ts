@@ -37,6 +37,8 @@ export type SegmentHeader = {
 	codecName: string;
 };
 
+type SegmentPlace = Pick<SegmentHeader, 'queueId' | 'firstSequence'>;
+
 export function encodeSegmentHeader({queueId, firstSequence, codecName}: Omit<SegmentHeader, 'version'>): Buffer {
 	const bytes = Buffer.alloc(segmentHeaderBytes);
 	magic.copy(bytes);
@@ -55,7 +57,7 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | Mismatch {
 	}
 
 	if (!bytes.subarray(0, magic.byteLength).equals(magic)) {
-		return magicMismatch('a segment header', bytes.subarray(0, magic.byteLength));
+		return magicMismatch('a segment header', bytes.subarray(0, segmentHeaderBytes));
 	}
 
 	const checksum = bytes.readUInt32LE(checksumOffset);
@@ -72,8 +74,19 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | Mismatch {
 	};
 }
 
+/** Compares a header with the place it was found at; undefined if it belongs there. */
+export function checkSegmentPlace(header: SegmentPlace, place: SegmentPlace): Mismatch | undefined {
+	return header.firstSequence === place.firstSequence && header.queueId.equals(place.queueId)
+		? undefined
+		: new Mismatch(describePlace(place), describePlace(header));
+}
+
+function describePlace({queueId, firstSequence}: SegmentPlace): string {
+	return `the segment from ${firstSequence} of queue ${queueId.toString('hex')}`;
+}
+
 /** What ties a block to its place: the seed of its header checksum. */
-export function segmentIdentity({queueId, firstSequence}: {queueId: Buffer; firstSequence: number}): number {
+export function segmentIdentity({queueId, firstSequence}: SegmentPlace): number {
 	const place = Buffer.alloc(queueIdBytes + 8);
 	queueId.copy(place);
 	place.writeBigUInt64LE(BigInt(firstSequence), queueIdBytes);

@@ -37,7 +37,7 @@ export class CheckpointFile {
 	#syncing: Promise<void> | undefined;
 	#held: CheckpointState | undefined;
 	#last: CheckpointState | undefined;
-	/** After a failed sync the system may count lost bytes as written: they are written again before the next one. */
+	/** The slot may not hold the last state, after a write or a sync that failed: it is written again before the next sync. */
 	#isSpoiled = false;
 
 	constructor(directory: string, storage: Storage) {
@@ -54,7 +54,7 @@ export class CheckpointFile {
 		return this.#synced === this.#written;
 	}
 
-	/** Opens the file if there is one and reads its newest whole checkpoint; a `Mismatch` if there is none. */
+	/** Opens the file if there is one and reads its newest whole checkpoint; a `Mismatch` if it holds none. */
 	async open(): Promise<Checkpoint | Mismatch | undefined> {
 		const stat = this.#storage.stat(this.#path);
 		if (!stat) {
@@ -65,22 +65,29 @@ export class CheckpointFile {
 		const slots = [this.#readSlot(0), this.#readSlot(1)] as const;
 		const newest = newestOf(slots);
 		if (newest === undefined) {
-			return slots[0] as Mismatch;
+			return this.#withoutCheckpoint(slots as readonly [Mismatch, Mismatch]);
 		}
 
 		const {slot, checkpoint} = newest;
 		this.#generation = checkpoint.generation;
 		this.#durableSlot = slot;
-		if (checkpoint.version > formatVersion) {
-			return checkpoint;
-		}
-
-		if (!checkpoint.isClosed) {
+		if (checkpoint.version <= formatVersion) {
 			// A killed process may have left this slot in the system's cache only; from here on it is durable.
 			await this.#storage.sync(this.#descriptor);
 		}
 
 		return checkpoint;
+	}
+
+	/** Zeros, or nothing, are a file that no state was ever written to: its creation may not have ended. */
+	#withoutCheckpoint(slots: readonly [Mismatch, Mismatch]): Mismatch | undefined {
+		const damaged = slots.find(({found}) => found !== 'zeros');
+		if (!damaged) {
+			this.close();
+			this.#storage.unlink(this.#path);
+		}
+
+		return damaged;
 	}
 
 	/** Puts a file that holds no checkpoint of this queue aside; the next state written starts a new one. */
@@ -152,6 +159,7 @@ export class CheckpointFile {
 				this.#writeSlot(this.#last!);
 			}
 
+			// Until it succeeds: a failed sync may have cost the slot, and the system may not know.
 			this.#isSpoiled = true;
 			await this.#storage.sync(this.#descriptor!);
 			this.#isSpoiled = false;
@@ -173,8 +181,10 @@ export class CheckpointFile {
 
 	#writeSlot(state: CheckpointState): void {
 		this.#last = state;
+		this.#isSpoiled = true;
 		const bytes = encodeCheckpoint({...state, generation: ++this.#generation});
 		writeAll(this.#storage, this.#descriptor!, [bytes], (1 - this.#durableSlot) * slotBytes);
+		this.#isSpoiled = false;
 	}
 
 	#readSlot(slot: number): Checkpoint | Mismatch {

@@ -5,6 +5,7 @@ import type {Checkpoint} from '../format/checkpoint.ts';
 import {checkpointFileName, parseSegmentFileName} from '../format/file-name.ts';
 import {Mismatch} from '../format/mismatch.ts';
 import {
+	checkSegmentPlace,
 	decodeSegmentHeader,
 	formatVersion,
 	queueIdBytes,
@@ -149,17 +150,14 @@ function emptyReport(): RecoveryReport {
 	};
 }
 
-/** The saved checkpoint if it is whole and of the same queue as the segments. Zeros are one that was never written. */
+/** The saved checkpoint if it is whole and of the same queue as the segments. */
 function usable(
 	saved: Checkpoint | Mismatch | undefined,
 	ids: Buffer[],
 	setAside: (damage: Mismatch) => void,
 ): Checkpoint | undefined {
 	if (saved instanceof Mismatch) {
-		if (saved.found !== 'zeros') {
-			setAside(saved);
-		}
-
+		setAside(saved);
 		return undefined;
 	}
 
@@ -182,7 +180,7 @@ async function settleEnd(recovery: Recovery): Promise<void> {
 	}
 
 	report.isClean = !checkpoint && !last;
-	recovery.nextSequence = Math.max(checkpoint?.sequence ?? 0, last ? 0 : (end?.nextSequence ?? 0));
+	recovery.nextSequence = Math.max(checkpoint?.sequence ?? 0, end?.nextSequence ?? 0);
 	for (const segment of segments) {
 		segment.isDirty = true;
 	}
@@ -197,12 +195,7 @@ async function settleLast(recovery: Recovery): Promise<boolean> {
 	const {segments, checkpoint, report, storage} = recovery;
 	const last = segments.at(-1)!;
 	const end = await scanSegment(last, storage);
-	const durable = checkpoint?.end.segment === last.firstSequence ? checkpoint.end : undefined;
-	if (durable && end.offset < durable.offset) {
-		end.offset = Math.min(durable.offset, last.end);
-		end.nextSequence = durable.nextSequence;
-	}
-
+	end.offset = Math.max(end.offset, Math.min(durableEnd(last, checkpoint), last.end));
 	recovery.nextSequence = Math.max(recovery.nextSequence, end.nextSequence);
 	if (end.offset <= segmentHeaderBytes) {
 		await removeEmpty(last, recovery);
@@ -212,6 +205,15 @@ async function settleLast(recovery: Recovery): Promise<boolean> {
 	report.truncatedBytes += last.end - end.offset;
 	await cut(last, end.offset, storage);
 	return true;
+}
+
+/** Offset in a segment up to which nothing can be torn: its end, if the durable end of the log is in a later one. */
+function durableEnd({firstSequence}: Segment, checkpoint: Checkpoint | undefined): number {
+	if (!checkpoint || checkpoint.end.segment < firstSequence) {
+		return 0;
+	}
+
+	return checkpoint.end.segment === firstSequence ? checkpoint.end.offset : Number.POSITIVE_INFINITY;
 }
 
 /** From here on a second crash finds no torn tail, and what is about to be delivered is on the device. */
@@ -230,11 +232,13 @@ async function cut(segment: Segment, end: number, storage: Storage): Promise<voi
 	}
 }
 
-/** A segment without a block was being created; bytes in it that are no segment's are kept aside. */
-async function removeEmpty(segment: Segment, {directory, report, storage}: Recovery): Promise<void> {
+/** A segment without a block was being created; bytes in it that are not its own are kept aside. */
+async function removeEmpty(segment: Segment, {directory, queueId, report, storage}: Recovery): Promise<void> {
 	const header = readHeader(segment.path, storage);
-	if (header instanceof Mismatch && header.found !== 'zeros' && segment.end >= segmentHeaderBytes) {
-		const {expected, found} = header;
+	const {firstSequence} = segment;
+	const mismatch = header instanceof Mismatch ? header : checkSegmentPlace(header, {queueId, firstSequence});
+	if (mismatch && mismatch.found !== 'zeros' && segment.end >= segmentHeaderBytes) {
+		const {expected, found} = mismatch;
 		const quarantine = quarantineFile(segment.path, storage);
 		report.corruptions.push({
 			path: segment.path,

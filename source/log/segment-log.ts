@@ -43,7 +43,9 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	#end: CheckpointState['end'];
 	/** Whether the last segment may be gone on with: not after a crash, and not once another was begun. */
 	#isLastUsable: boolean;
-	#isDirectoryDirty = false;
+	/** Counts the files created, and those of them whose directory entries a power cut cannot take. */
+	#created: number;
+	#createdDurably = 0;
 	#isCheckpointDue = false;
 	#reclaiming: Promise<void> | undefined;
 	/** A failed sync of records that are nowhere else: no later sync can vouch for them while they are not done. */
@@ -68,6 +70,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.#nextSequence = recovered.nextSequence;
 		this.#doneSequence = recovered.sequence;
 		this.#isLastUsable = recovered.report.isClean;
+		this.#created = recovered.report.isClean ? 0 : 1;
 		this.#end = this.#endNow();
 		this.reader = new SegmentReader<T>(this, recovered.sequence, recovered.blockOffset);
 	}
@@ -145,7 +148,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 			return;
 		}
 
-		this.#checkpoint.write(this.#state(false));
+		this.#write(this.#state(false));
 		this.#isCheckpointDue = false;
 		if (this.#isReclaimable()) {
 			this.#reclaiming ??= this.#reclaim().finally(() => {
@@ -162,14 +165,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 			await this.#syncSegment(segment);
 		}
 
-		if (this.#isDirectoryDirty) {
-			this.#isDirectoryDirty = false;
-			try {
-				await this.storage.syncDirectory(this.directory);
-			} catch (error) {
-				this.#isDirectoryDirty = true;
-				throw this.#cannotSync(error);
-			}
+		if (this.#createdDurably < this.#created) {
+			await this.#syncDirectory();
 		}
 
 		if (this.#unsyncable && this.#unsyncable.untilSequence > this.#doneSequence) {
@@ -179,9 +176,13 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 	/** Forces the records, and what is done of them, to the device. */
 	async sync(): Promise<void> {
+		if (this.#isCheckpointDue) {
+			this.#createCheckpoint();
+		}
+
 		await this.syncRecords();
-		if (this.#isCheckpointDue || this.#checkpoint.isCreated) {
-			this.#checkpoint.write(this.#state(false));
+		if (this.#checkpoint.isCreated) {
+			this.#write(this.#state(false));
 			this.#isCheckpointDue = false;
 			await this.#syncCheckpoint();
 		}
@@ -193,23 +194,21 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	 */
 	rewindTo(sequence: number): void {
 		this.#unsyncable = undefined;
+		this.#sealActive();
 		this.#nextSequence = sequence;
-		const last = this.#segments.at(-1);
-		if (last && last.firstSequence === sequence) {
-			this.#segments.pop();
-			this.storage.unlink(last.path);
-			if (this.#segments.length > 0) {
-				this.#segments.at(-1)!.next = undefined;
-			}
-		}
+		this.#removeLastFrom(sequence);
 	}
 
 	/** Closes the log in order: all of it durable, and the next open has nothing to scan. */
 	async close(): Promise<void> {
 		try {
 			await this.#reclaiming?.catch(() => {});
+			if (this.#segments.length > 0) {
+				this.#createCheckpoint();
+			}
+
 			await this.syncRecords();
-			if (this.#segments.length > 0 || this.#checkpoint.isCreated) {
+			if (this.#checkpoint.isCreated) {
 				await this.#closeCheckpoint();
 			}
 		} finally {
@@ -232,11 +231,18 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	}
 
 	#encode(records: T[]): Uint8Array {
+		let payload: Uint8Array;
 		try {
-			return this.codec.encode(records);
+			payload = this.codec.encode(records);
 		} catch (error) {
 			throw refusedRecord('cannot be encoded', {cause: error});
 		}
+
+		if (payload.byteLength === 0) {
+			throw refusedRecord('is encoded as nothing, which no block can hold');
+		}
+
+		return payload;
 	}
 
 	/** The active segment's writer, after a roll if the block would not fit; the first block of a segment always does. */
@@ -257,13 +263,14 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 	#roll(): SegmentWriter {
 		// The checkpoint is allocated before any segment, so that it can move when the disk is full.
-		this.#checkpoint.create();
+		this.#createCheckpoint();
 		const segment = segmentAt(this.directory, this.queueId, this.#nextSequence, 0);
 		const header = {queueId: this.queueId, firstSequence: segment.firstSequence, codecName: this.codec.name};
+		this.#removeLastFrom(segment.firstSequence);
 		const writer = SegmentWriter.create(segment, header, this.storage);
 		this.#sealActive();
 		this.#writer = writer;
-		this.#isDirectoryDirty = true;
+		this.#created++;
 		const last = this.#segments.at(-1);
 		if (last) {
 			last.next = segment;
@@ -271,6 +278,21 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 		this.#segments.push(segment);
 		return writer;
+	}
+
+	/** Removes the last segment if it starts at a sequence: nothing in it counts, and the next one needs its name. */
+	#removeLastFrom(sequence: number): void {
+		const last = this.#segments.at(-1);
+		if (last?.firstSequence === sequence) {
+			this.#sealActive();
+			this.reader.leave(last);
+			this.storage.unlink(last.path);
+			this.#segments.pop();
+			const newLast = this.#segments.at(-1);
+			if (newLast) {
+				newLast.next = undefined;
+			}
+		}
 	}
 
 	#sealActive(): void {
@@ -312,6 +334,32 @@ export class SegmentLog<T> implements ReadableLog<T> {
 			segment.isDirty = false;
 		} finally {
 			this.storage.close(descriptor);
+		}
+	}
+
+	async #syncDirectory(): Promise<void> {
+		const created = this.#created;
+		try {
+			await this.storage.syncDirectory(this.directory);
+			this.#createdDurably = Math.max(created, this.#createdDurably);
+		} catch (error) {
+			throw this.#cannotSync(error);
+		}
+	}
+
+	#createCheckpoint(): void {
+		if (!this.#checkpoint.isCreated) {
+			this.#checkpoint.create();
+			this.#created++;
+		}
+	}
+
+	#write(state: CheckpointState): void {
+		try {
+			this.#createCheckpoint();
+			this.#checkpoint.write(state);
+		} catch (error) {
+			throw new QueueStorageError('write the checkpoint of', this.directory, error, 'It stays due.');
 		}
 	}
 
@@ -369,7 +417,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	async #closeCheckpoint(): Promise<void> {
 		const isDrained = this.#doneSequence === this.#nextSequence;
 		this.#end = isDrained ? {nextSequence: this.#nextSequence, segment: this.#nextSequence, offset: 0} : this.#endNow();
-		this.#checkpoint.write(this.#state(true));
+		this.#write(this.#state(true));
 		await this.#syncCheckpoint();
 		if (isDrained && this.#segments.length > 0) {
 			this.#sealActive();

@@ -1,7 +1,7 @@
 import {type Corruption, QueueCodecError, QueueCorruptError, QueueStorageError, QueueVersionError} from '../errors.ts';
 import {type BlockHeader, blockHeaderBytes, checkPayload, decodeBlockHeader} from '../format/block.ts';
 import {Mismatch} from '../format/mismatch.ts';
-import {decodeSegmentHeader, formatVersion, segmentHeaderBytes} from '../format/segment-header.ts';
+import {checkSegmentPlace, decodeSegmentHeader, formatVersion, segmentHeaderBytes} from '../format/segment-header.ts';
 import type {Codec} from '../options.ts';
 import {Ring} from '../ring.ts';
 import type {Storage} from '../storage.ts';
@@ -244,6 +244,12 @@ export class SegmentReader<T> {
 
 		if (header.version > formatVersion) {
 			throw new QueueVersionError(segment.path, header.version, formatVersion);
+		}
+
+		const {firstSequence} = segment;
+		const misplaced = checkSegmentPlace(header, {queueId: this.#log.queueId, firstSequence});
+		if (misplaced) {
+			return misplaced;
 		}
 
 		if (header.codecName !== this.#log.codec.name) {
