@@ -2,6 +2,9 @@ import type {Storage} from '../storage.ts';
 
 const initialBytes = 512 * 1024;
 
+/** A file with the reads under way, which need its descriptor: it is closed after the last, once the window has left. */
+type OpenFile = {descriptor: number; reads: number; isLeft: boolean};
+
 /**
  * A window of bytes that moves forward through one file: what was read and not yet consumed stands in front, and the
  * next read goes behind it while the front is being used.
@@ -10,7 +13,7 @@ export class ReadAhead {
 	readonly #storage: Storage;
 	#path = '';
 	/** Opened at the first read. */
-	#descriptor: number | undefined;
+	#file: OpenFile | undefined;
 	#buffer: Buffer = Buffer.allocUnsafeSlow(initialBytes);
 	/** The bytes read and not consumed are those from `#start` to `#stop`; the first stands at `#position` in the file. */
 	#start = 0;
@@ -42,12 +45,6 @@ export class ReadAhead {
 		this.#position = position;
 	}
 
-	/** Opens the file, if it is not open yet. */
-	open(): number {
-		this.#descriptor ??= this.#storage.open(this.#path, 'read');
-		return this.#descriptor;
-	}
-
 	/** Moves the window forward, past bytes that need not have been read. */
 	skip(bytes: number): void {
 		this.#position += bytes;
@@ -72,7 +69,6 @@ export class ReadAhead {
 	/** Reads until `wanted` bytes are here, or the window was set elsewhere; false if the file has fewer before `limit`. */
 	async fill(wanted: number, limit: number): Promise<boolean> {
 		while (this.#stop - this.#start < wanted) {
-			const before = this.#stop;
 			if (this.#reading === undefined) {
 				this.#makeRoom(wanted);
 				this.#startRead(limit);
@@ -83,6 +79,7 @@ export class ReadAhead {
 			}
 
 			const place = this.#place;
+			const before = this.#stop;
 			await this.#reading;
 			if (place !== this.#place) {
 				return true;
@@ -106,7 +103,7 @@ export class ReadAhead {
 		this.#makeRoom(wanted);
 		while (this.#stop - this.#start < wanted) {
 			const target = this.#target(limit);
-			const bytesRead = target ? this.#storage.readSync(this.open(), target, this.#end) : 0;
+			const bytesRead = target ? this.#storage.readSync(this.#open().descriptor, target, this.#end) : 0;
 			if (bytesRead === 0) {
 				return false;
 			}
@@ -117,15 +114,25 @@ export class ReadAhead {
 		return true;
 	}
 
-	/** Closes the file, after a read under way has ended, and empties the window. */
+	/** Closes the file, after the reads under way have ended, and empties the window. */
 	close(): void {
-		const descriptor = this.#descriptor;
-		const reading = this.#reading;
-		this.#descriptor = undefined;
+		const file = this.#file;
+		this.#file = undefined;
 		this.#forget();
-		if (descriptor !== undefined) {
-			const close = () => this.#storage.close(descriptor);
-			reading ? reading.then(close, close) : close();
+		if (file) {
+			file.isLeft = true;
+			this.#closeIfIdle(file);
+		}
+	}
+
+	#open(): OpenFile {
+		this.#file ??= {descriptor: this.#storage.open(this.#path, 'read'), reads: 0, isLeft: false};
+		return this.#file;
+	}
+
+	#closeIfIdle(file: OpenFile): void {
+		if (file.isLeft && file.reads === 0) {
+			this.#storage.close(file.descriptor);
 		}
 	}
 
@@ -145,14 +152,29 @@ export class ReadAhead {
 
 	async #read(target: Buffer, place: number): Promise<void> {
 		try {
-			const bytesRead = await this.#storage.read(this.open(), target, this.#end);
+			const bytesRead = await this.#readFile(target);
 			if (place === this.#place) {
 				this.#stop += bytesRead;
+			}
+		} catch (error) {
+			if (place === this.#place) {
+				throw error;
 			}
 		} finally {
 			if (place === this.#place) {
 				this.#reading = undefined;
 			}
+		}
+	}
+
+	async #readFile(target: Buffer): Promise<number> {
+		const file = this.#open();
+		file.reads++;
+		try {
+			return await this.#storage.read(file.descriptor, target, this.#end);
+		} finally {
+			file.reads--;
+			this.#closeIfIdle(file);
 		}
 	}
 

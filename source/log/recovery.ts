@@ -180,7 +180,7 @@ async function settleEnd(recovery: Recovery): Promise<void> {
 	}
 
 	report.isClean = !checkpoint && !last;
-	recovery.nextSequence = Math.max(checkpoint?.sequence ?? 0, end?.nextSequence ?? 0);
+	recovery.nextSequence = Math.max(checkpoint?.sequence ?? 0, end?.nextSequence ?? 0, segments[0]?.firstSequence ?? 0);
 	for (const segment of segments) {
 		segment.isDirty = true;
 	}
@@ -196,11 +196,12 @@ async function settleLast(recovery: Recovery): Promise<boolean> {
 	const last = segments.at(-1)!;
 	const end = await scanSegment(last, storage);
 	end.offset = Math.max(end.offset, Math.min(durableEnd(last, checkpoint), last.end));
-	recovery.nextSequence = Math.max(recovery.nextSequence, end.nextSequence);
 	if (end.offset <= segmentHeaderBytes) {
 		await removeEmpty(last, recovery);
 		return false;
 	}
+
+	recovery.nextSequence = Math.max(recovery.nextSequence, end.nextSequence);
 
 	report.truncatedBytes += last.end - end.offset;
 	await cut(last, end.offset, storage);

@@ -176,10 +176,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 	/** Forces the records, and what is done of them, to the device. */
 	async sync(): Promise<void> {
-		if (this.#isCheckpointDue) {
-			this.#createCheckpoint();
-		}
-
+		this.#createDueCheckpoint();
 		await this.syncRecords();
 		if (this.#checkpoint.isCreated) {
 			this.#write(this.#state(false));
@@ -203,10 +200,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	async close(): Promise<void> {
 		try {
 			await this.#reclaiming?.catch(() => {});
-			if (this.#segments.length > 0) {
-				this.#createCheckpoint();
-			}
-
+			this.#createDueCheckpoint();
 			await this.syncRecords();
 			if (this.#checkpoint.isCreated) {
 				await this.#closeCheckpoint();
@@ -354,10 +348,23 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		}
 	}
 
+	/** Before the directory is synced, so that the file that a sync writes is in it. */
+	#createDueCheckpoint(): void {
+		if (this.#isCheckpointDue || this.#segments.length > 0) {
+			this.#tryCheckpoint(() => this.#createCheckpoint());
+		}
+	}
+
 	#write(state: CheckpointState): void {
-		try {
+		this.#tryCheckpoint(() => {
 			this.#createCheckpoint();
 			this.#checkpoint.write(state);
+		});
+	}
+
+	#tryCheckpoint(write: () => void): void {
+		try {
+			write();
 		} catch (error) {
 			throw new QueueStorageError('write the checkpoint of', this.directory, error, 'It stays due.');
 		}

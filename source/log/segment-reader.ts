@@ -158,8 +158,12 @@ export class SegmentReader<T> {
 
 	#find(fill: Fill): LoadedBlock<T> | undefined {
 		while (!this.isAtEnd) {
-			if (this.#isSegmentDone() && !this.#enterNext()) {
-				return undefined;
+			if (this.#isSegmentDone()) {
+				if (!this.#enterNext()) {
+					return undefined;
+				}
+
+				continue;
 			}
 
 			const found = this.#window.position === 0 ? this.#readHeader(fill) : this.#readBlock(fill);

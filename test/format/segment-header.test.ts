@@ -1,0 +1,82 @@
+import {crc32} from 'node:zlib';
+import test from 'ava';
+import {Mismatch} from '../../source/format/mismatch.ts';
+import {
+	checkSegmentPlace,
+	decodeSegmentHeader,
+	encodeSegmentHeader,
+	type SegmentHeader,
+	segmentHeaderBytes,
+	segmentIdentity,
+} from '../../source/format/segment-header.ts';
+
+const queueId = Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex');
+const header = encodeSegmentHeader({queueId, firstSequence: 7, codecName: 'msgpack'});
+
+test('a segment header has these bytes', t => {
+	t.is(
+		header.toString('hex'),
+		'6469737101000000000102030405060708090a0b0c0d0e0f07000000000000006d73677061636b0000000000000000000000000000000000000000002f8489cf',
+	);
+	t.is(header.byteLength, segmentHeaderBytes);
+});
+
+test('a segment header comes back', t => {
+	t.deepEqual(decodeSegmentHeader(header), {version: 1, queueId, firstSequence: 7, codecName: 'msgpack'});
+	const longest = 'abcdefghijklmnopqrstuvwx';
+	const bytes = encodeSegmentHeader({queueId, firstSequence: Number.MAX_SAFE_INTEGER, codecName: longest});
+	t.like(decodeSegmentHeader(bytes), {firstSequence: Number.MAX_SAFE_INTEGER, codecName: longest});
+});
+
+test('a segment header with any byte changed is refused', t => {
+	let cases = 0;
+	for (let offset = 0; offset < header.byteLength; offset++) {
+		for (const mask of [0x01, 0x80, 0xff]) {
+			const damaged = Buffer.from(header);
+			damaged[offset]! ^= mask;
+			t.true(decodeSegmentHeader(damaged) instanceof Mismatch, `offset ${offset}, mask ${mask}`);
+			cases++;
+		}
+	}
+
+	t.is(cases, 64 * 3);
+});
+
+test('zeros, and a header that is cut short, are refused', t => {
+	t.is((decodeSegmentHeader(Buffer.alloc(64)) as Mismatch).found, 'zeros');
+	let cases = 0;
+	for (let length = 0; length < header.byteLength; length++) {
+		t.true(decodeSegmentHeader(header.subarray(0, length)) instanceof Mismatch);
+		cases++;
+	}
+
+	t.is(cases, 64);
+});
+
+test('a magic number of zeros before other bytes is not called zeros', t => {
+	const damaged = Buffer.from(header);
+	damaged.fill(0, 0, 4);
+	t.is((decodeSegmentHeader(damaged) as Mismatch).found, 'bytes 00000000');
+});
+
+test('a newer version is reported as such if its header checks', t => {
+	const newer = Buffer.from(header);
+	newer.writeUInt16LE(2, 4);
+	newer.writeUInt32LE(crc32(newer.subarray(0, 60)), 60);
+	t.is((decodeSegmentHeader(newer) as SegmentHeader).version, 2);
+});
+
+test('a header is told from that of another queue or another segment', t => {
+	const place = {queueId, firstSequence: 7};
+	t.is(checkSegmentPlace(place, place), undefined);
+	t.regex(checkSegmentPlace({queueId, firstSequence: 8}, place)?.found ?? '', /^the segment from 8 /);
+	t.regex(checkSegmentPlace({queueId: Buffer.alloc(16), firstSequence: 7}, place)?.found ?? '', /queue 0{32}$/);
+});
+
+test('every segment of every queue has its own identity', t => {
+	const places = [0, 1, 2, 2 ** 33].flatMap(firstSequence => [
+		{queueId, firstSequence},
+		{queueId: Buffer.alloc(16), firstSequence},
+	]);
+	t.is(new Set(places.map(segmentIdentity)).size, 8);
+});

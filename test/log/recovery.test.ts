@@ -1,0 +1,572 @@
+import {execFileSync} from 'node:child_process';
+import {
+	copyFileSync,
+	existsSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	statSync,
+	symlinkSync,
+	truncateSync,
+	writeFileSync,
+} from 'node:fs';
+import {join} from 'node:path';
+import {crc32} from 'node:zlib';
+import test, {type ExecutionContext} from 'ava';
+import {QueueStorageError, QueueVersionError} from '../../source/errors.ts';
+import {checkpointFileBytes, slotBytes} from '../../source/format/checkpoint.ts';
+import {encodeSegmentHeader, segmentHeaderBytes} from '../../source/format/segment-header.ts';
+import type {SegmentLog} from '../../source/log/segment-log.ts';
+import {faultyStorage} from '../helpers/faulty-storage.ts';
+import {
+	appendBlocks,
+	copyOf,
+	fingerprint,
+	numbered,
+	openLog,
+	readAllSync,
+	recordsAt,
+	segmentNames,
+	type TestRecord,
+} from '../helpers/logs.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+
+const onUnix = process.platform === 'win32' ? test.skip : test;
+const nameOf = (sequence: number) => `${String(sequence).padStart(20, '0')}.log`;
+
+type Written = {directory: string; last: string; log: SegmentLog<TestRecord>; ends: number[]};
+
+/**
+ * What a killed process leaves: three segments of 2, 2 and 3 blocks of 2 records, with the ends of the last one's
+ * blocks. The last `unsynced` blocks may be torn; what comes before them is on the device, and the checkpoint says so.
+ */
+async function killedLog(t: ExecutionContext, {unsynced = 3, done = 0} = {}): Promise<Written> {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory, {segmentBytes: 400});
+	const ends: number[] = [];
+	for (let block = 0; block < 7; block++) {
+		if (block === 7 - unsynced) {
+			await log.sync();
+		}
+
+		const {segment, offset, bytes} = log.append(recordsAt(2 * block, 2 * block + 2));
+		if (segment.firstSequence === 8) {
+			ends.push(offset + bytes);
+		}
+	}
+
+	if (done > 0) {
+		readAllSync(log);
+		log.markDone(done);
+		log.writeCheckpoint();
+	}
+
+	t.deepEqual(segmentNames(directory).slice(-1), [nameOf(8)]);
+	t.is(ends.length, 3);
+	const copy = copyOf(t, directory);
+	return {directory: copy, last: join(copy, nameOf(8)), log, ends};
+}
+
+async function reads(
+	t: ExecutionContext,
+	directory: string,
+	expected: Array<[number, TestRecord]>,
+	message?: string,
+): Promise<SegmentLog<TestRecord>> {
+	const {log, corruptions} = await openLog(t, directory);
+	t.deepEqual(readAllSync(log), expected, message);
+	t.deepEqual([...log.recovery.corruptions, ...corruptions], [], message);
+	return log;
+}
+
+/** Opening a second time finds what the first left, and changes nothing. */
+async function isSettled(t: ExecutionContext, directory: string, message?: string): Promise<void> {
+	const first = await openLog(t, directory);
+	first.log.closeFiles();
+	const before = fingerprint(directory);
+	const second = await openLog(t, directory);
+	second.log.closeFiles();
+	t.is(second.log.recovery.truncatedBytes, 0, message);
+	t.deepEqual(second.log.recovery.corruptions, [], message);
+	t.is(second.log.nextSequence, first.log.nextSequence, message);
+	t.deepEqual(fingerprint(directory), before, message);
+}
+
+test('a last block torn at any length is cut off, and nothing else', async t => {
+	const {directory, last, ends} = await killedLog(t);
+	const whole = readFileSync(last);
+	let cases = 0;
+	for (let length = ends[1]!; length < ends[2]!; length++) {
+		writeFileSync(last, whole.subarray(0, length));
+		const log = await reads(t, directory, numbered(0, 12), `length ${length}`);
+		t.is(log.recovery.truncatedBytes, length - ends[1]!);
+		t.is(statSync(last).size, ends[1]!);
+		t.is(log.nextSequence, 12);
+		log.closeFiles();
+		await isSettled(t, directory, `length ${length}`);
+		cases++;
+	}
+
+	t.true(cases > 60, `${cases} cases`);
+});
+
+const tails: Array<[string, Buffer]> = [
+	['zeros', Buffer.alloc(4096)],
+	['garbage', Buffer.alloc(4096, 0xa5)],
+	['magic numbers', Buffer.alloc(4096, Buffer.from('d15b10c5', 'hex'))],
+	['one zero', Buffer.alloc(1)],
+	['more than a window of zeros', Buffer.alloc(2_000_000)],
+];
+
+for (const [name, tail] of tails) {
+	test(`a tail of ${name} is cut off`, async t => {
+		const {directory, last, ends} = await killedLog(t);
+		writeFileSync(last, tail, {flag: 'a'});
+		const log = await reads(t, directory, numbered(0, 14));
+		t.is(log.recovery.truncatedBytes, tail.byteLength);
+		t.is(statSync(last).size, ends[2]!);
+		await isSettled(t, directory);
+	});
+}
+
+test('a last block whose data is zeros, or is partly there, is cut off', async t => {
+	const {directory, last, ends} = await killedLog(t);
+	const whole = readFileSync(last);
+	let cases = 0;
+	for (let from = ends[1]!; from < ends[2]!; from += 5) {
+		writeFileSync(last, Buffer.from(whole).fill(0, from));
+		const log = await reads(t, directory, numbered(0, 12));
+		t.is(log.recovery.truncatedBytes, ends[2]! - ends[1]!);
+		log.closeFiles();
+		cases++;
+	}
+
+	t.true(cases > 10);
+});
+
+test('the cut is durable before the log is used', async t => {
+	const {directory, last} = await killedLog(t);
+	writeFileSync(last, 'torn', {flag: 'a'});
+	const {storage, operations} = faultyStorage();
+	const {log} = await openLog(t, directory, {storage});
+	t.deepEqual(
+		operations.filter(each => !each.startsWith('close')),
+		['sync checkpoint', `truncate ${nameOf(8)}`, `sync ${nameOf(8)}`],
+	);
+	log.closeFiles();
+});
+
+const beginnings: Array<[string, number]> = [
+	['an empty file', 0],
+	['one byte of a header', 1],
+	['half a header', 32],
+	['a header but for one byte', 63],
+	['a header alone', 64],
+	['a header and a part of a block', 80],
+];
+
+for (const [name, length] of beginnings) {
+	test(`a last segment of ${name} is removed, and its name used again`, async t => {
+		const {directory, log: writer} = await killedLog(t);
+		const header = encodeSegmentHeader({queueId: writer.queueId, firstSequence: 14, codecName: 'msgpack'});
+		const bytes = Buffer.concat([header, Buffer.from('d15b10c5', 'hex'), Buffer.alloc(12, 1)]).subarray(0, length);
+		writeFileSync(join(directory, nameOf(14)), bytes);
+		const log = await reads(t, directory, numbered(0, 14));
+		t.is(log.recovery.truncatedBytes, length);
+		t.false(existsSync(join(directory, nameOf(14))));
+		appendBlocks(log, 1);
+		t.true(existsSync(join(directory, nameOf(14))));
+		log.closeFiles();
+		await reads(t, directory, numbered(0, 16));
+	});
+}
+
+test('several segments that were being created are removed, and the one before is cut', async t => {
+	const {directory, last} = await killedLog(t);
+	writeFileSync(last, 'torn', {flag: 'a'});
+	writeFileSync(join(directory, nameOf(14)), '');
+	writeFileSync(join(directory, nameOf(15)), Buffer.alloc(10));
+	const log = await reads(t, directory, numbered(0, 14));
+	t.is(log.recovery.truncatedBytes, 14);
+	log.closeFiles();
+	await isSettled(t, directory);
+});
+
+test('recovery interrupted after any of its calls does the same again', async t => {
+	const {directory, last} = await killedLog(t, {done: 5});
+	writeFileSync(last, 'torn', {flag: 'a'});
+	writeFileSync(join(directory, nameOf(14)), Buffer.alloc(64));
+	const calls = ['truncate', 'sync', 'unlink', 'syncDirectory', 'open', 'close'] as const;
+	let interrupted = 0;
+	for (const method of calls) {
+		for (let nth = 1; nth < 30; nth++) {
+			const copy = copyOf(t, directory);
+			const {storage, inject} = faultyStorage();
+			inject({method, nth, code: 'EIO'});
+			const failed = await openLog(t, copy, {storage}).then(
+				({log}) => log.closeFiles(),
+				() => true,
+			);
+			if (!failed) {
+				break;
+			}
+
+			interrupted++;
+			await reads(t, copy, numbered(5, 14), `${method} ${nth}`);
+		}
+	}
+
+	t.true(interrupted > 10, `${interrupted} interrupted`);
+});
+
+test('an interrupted reclaim is finished, and nothing done comes back', async t => {
+	const {directory} = await killedLog(t, {done: 9});
+	t.deepEqual(segmentNames(directory), [nameOf(0), nameOf(4), nameOf(8)]);
+	const log = await reads(t, directory, numbered(9, 14));
+	t.is(log.recovery.reclaimedSegments, 2);
+	t.deepEqual(segmentNames(directory), [nameOf(8)]);
+	t.like(log.recovery, {records: 5, segments: 1});
+});
+
+test('a segment that came back after it was reclaimed goes again', async t => {
+	const {directory} = await killedLog(t, {done: 9});
+	const resurrected = readFileSync(join(directory, nameOf(0)));
+	(await openLog(t, directory)).log.closeFiles();
+	writeFileSync(join(directory, nameOf(0)), resurrected);
+	await reads(t, directory, numbered(9, 14));
+	t.deepEqual(segmentNames(directory), [nameOf(8)]);
+});
+
+test('a log whose records are all done goes wholly, and its next sequence stays', async t => {
+	const {directory} = await killedLog(t, {done: 14});
+	const log = await reads(t, directory, []);
+	t.is(log.nextSequence, 14);
+	t.deepEqual(readdirSync(directory), ['checkpoint']);
+	log.append(recordsAt(14, 16));
+	t.deepEqual(segmentNames(directory), [nameOf(14)]);
+});
+
+test('records that were lost are never numbered anew: the checkpoint has gone further', async t => {
+	const {directory, last} = await killedLog(t, {done: 13, unsynced: 7});
+	truncateSync(last, 100);
+	const log = await reads(t, directory, []);
+	t.is(log.nextSequence, 13);
+	appendBlocks(log, 1);
+	t.deepEqual(readAllSync(log), numbered(13, 15));
+	log.closeFiles();
+	await reads(t, directory, numbered(13, 15));
+});
+
+test('every truncation of a log that was synced is told as damage, not taken for a torn tail', async t => {
+	const {directory, last, ends} = await killedLog(t, {unsynced: 1});
+	const whole = readFileSync(last);
+	let cases = 0;
+	for (let length = 0; length < ends[1]!; length += 7) {
+		const copy = copyOf(t, directory);
+		truncateSync(join(copy, nameOf(8)), length);
+		const {log, corruptions} = await openLog(t, copy);
+		t.is(log.nextSequence, 12);
+		const first = length < ends[0]! ? 8 : 10;
+		t.deepEqual(readAllSync(log), numbered(0, first), `length ${length}`);
+		t.deepEqual(
+			corruptions.map(({lost}) => lost),
+			[{first, last: 11}],
+			`length ${length}`,
+		);
+		appendBlocks(log, 1);
+		t.deepEqual(readAllSync(log), numbered(12, 14));
+		log.closeFiles();
+		cases++;
+	}
+
+	t.is(whole.byteLength, ends[2]!);
+	t.true(cases > 20, `${cases} cases`);
+});
+
+test('damage in the last durable block is not cut off as a torn tail', async t => {
+	const {directory, last, ends} = await killedLog(t, {unsynced: 1});
+	const bytes = readFileSync(last).subarray(0, ends[1]!);
+	bytes[ends[1]! - 5]! ^= 0xff;
+	writeFileSync(last, bytes);
+	const {log, corruptions} = await openLog(t, directory);
+	t.is(log.recovery.truncatedBytes, 0);
+	t.deepEqual(readAllSync(log), numbered(0, 10));
+	t.is(corruptions.length, 1);
+	t.like(corruptions[0], {offset: ends[0]!, bytes: ends[1]! - ends[0]!, lost: {first: 10, last: 11}});
+	t.true(readFileSync(corruptions[0]!.quarantine!).equals(bytes.subarray(ends[0]!)));
+});
+
+test('a last segment that is gone is told when its records are due, and its sequences are not used again', async t => {
+	const {directory, last} = await killedLog(t, {unsynced: 0, done: 2});
+	const log = (await openLog(t, directory)).log;
+	await log.sync();
+	log.closeFiles();
+	rmSync(last);
+	const {log: again, corruptions} = await openLog(t, directory);
+	t.is(again.nextSequence, 14);
+	t.deepEqual(readAllSync(again), numbered(2, 8));
+	t.deepEqual(
+		corruptions.map(({lost}) => lost),
+		[{first: 8, last: 13}],
+	);
+	appendBlocks(again, 1);
+	t.deepEqual(readAllSync(again), numbered(14, 16));
+});
+
+test('with the last segment gone, damage at the end of the one before is not cut off', async t => {
+	const {directory, last} = await killedLog(t, {unsynced: 0});
+	const opened = await openLog(t, directory);
+	await opened.log.sync();
+	opened.log.closeFiles();
+	rmSync(last);
+	const path = join(directory, nameOf(4));
+	const bytes = readFileSync(path);
+	bytes[bytes.byteLength - 1]! ^= 0xff;
+	writeFileSync(path, bytes);
+	const {log, corruptions} = await openLog(t, directory);
+	t.is(log.recovery.truncatedBytes, 0);
+	t.is(statSync(path).size, bytes.byteLength);
+	t.deepEqual(readAllSync(log), numbered(0, 6));
+	t.is(corruptions[0]?.lost?.first, 6);
+	t.is(corruptions.at(-1)?.lost?.last, 13);
+	t.truthy(corruptions[0]?.quarantine);
+});
+
+test('every segment gone, the loss is told', async t => {
+	const {directory} = await killedLog(t, {unsynced: 0, done: 2});
+	const opened = await openLog(t, directory);
+	await opened.log.sync();
+	opened.log.closeFiles();
+	for (const name of segmentNames(directory)) {
+		rmSync(join(directory, name));
+	}
+
+	const {log, corruptions} = await openLog(t, directory);
+	t.is(log.nextSequence, 14);
+	t.deepEqual(readAllSync(log), []);
+	t.deepEqual(
+		corruptions.map(({lost}) => lost),
+		[{first: 2, last: 13}],
+	);
+	t.true(log.reader.isAtEnd);
+});
+
+async function closedLog(t: ExecutionContext): Promise<string> {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory, {segmentBytes: 400});
+	appendBlocks(log, 7);
+	readAllSync(log);
+	log.markDone(3);
+	await log.close();
+	return directory;
+}
+
+test('a log that was closed in order is opened without reading its blocks', async t => {
+	const directory = await closedLog(t);
+	const {storage, inject, pending} = faultyStorage();
+	inject({method: 'read', code: 'EIO'});
+	const {log} = await openLog(t, directory, {storage});
+	t.is(pending(), 1);
+	t.like(log.recovery, {isClean: true, records: 11, segments: 3, truncatedBytes: 0, reclaimedSegments: 0});
+});
+
+/** Overwrites the header of both slots, or of the newest or oldest. */
+function damageSlots(directory: string, which: 'newest' | 'both'): void {
+	const path = join(directory, 'checkpoint');
+	const bytes = readFileSync(path);
+	const [first, second] = [bytes.readUInt32LE(24), bytes.readUInt32LE(slotBytes + 24)];
+	for (const slot of which === 'both' ? [0, 1] : [first > second ? 0 : 1]) {
+		bytes.fill(0x5a, slot * slotBytes + 40, slot * slotBytes + 60);
+	}
+
+	writeFileSync(path, bytes);
+}
+
+test('a torn newest checkpoint costs what was done since the one before, and no record', async t => {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory, {segmentBytes: 400});
+	appendBlocks(log, 7);
+	readAllSync(log);
+	log.markDone(2);
+	await log.sync();
+	log.markDone(5);
+	log.writeCheckpoint();
+	const copy = copyOf(t, directory);
+	damageSlots(copy, 'newest');
+	await reads(t, copy, numbered(2, 14));
+});
+
+test('with both slots damaged the file is put aside and everything comes back', async t => {
+	const directory = await closedLog(t);
+	const opened = await openLog(t, directory);
+	await opened.log.sync();
+	opened.log.closeFiles();
+	damageSlots(directory, 'both');
+	const damaged = readFileSync(join(directory, 'checkpoint'));
+	const {log} = await openLog(t, directory);
+	t.deepEqual(readAllSync(log), numbered(0, 14));
+	t.is(log.recovery.corruptions.length, 1);
+	const [{path, quarantine, lost, expected}] = log.recovery.corruptions as [(typeof log.recovery.corruptions)[0]];
+	t.is(path, join(directory, 'checkpoint'));
+	t.is(lost, undefined);
+	t.regex(expected, /^checkpoint checksum /);
+	t.true(readFileSync(quarantine!).equals(damaged));
+	log.markDone(4);
+	await log.sync();
+	log.closeFiles();
+	await reads(t, directory, numbered(4, 14));
+});
+
+test('a missing checkpoint brings everything back', async t => {
+	const directory = await closedLog(t);
+	rmSync(join(directory, 'checkpoint'));
+	const log = await reads(t, directory, numbered(0, 14));
+	t.false(log.recovery.isClean);
+});
+
+test('a checkpoint that was being created is no damage', async t => {
+	for (const length of [0, 500, checkpointFileBytes]) {
+		const directory = await closedLog(t);
+		writeFileSync(join(directory, 'checkpoint'), Buffer.alloc(length));
+		await reads(t, directory, numbered(0, 14));
+		t.false(existsSync(join(directory, 'quarantine')));
+	}
+});
+
+test('the checkpoint of another queue is put aside', async t => {
+	const directory = await closedLog(t);
+	const other = await closedLog(t);
+	copyFileSync(join(other, 'checkpoint'), join(directory, 'checkpoint'));
+	const {log} = await openLog(t, directory);
+	t.deepEqual(readAllSync(log), numbered(0, 14));
+	t.is(log.recovery.corruptions.length, 1);
+	t.regex(log.recovery.corruptions[0]!.expected, /^queue id [0-9a-f]{32}$/);
+});
+
+test('a segment of another queue at the end is put aside, never deleted', async t => {
+	for (const isClosed of [true, false]) {
+		const directory = isClosed ? await closedLog(t) : (await killedLog(t, {done: 3})).directory;
+		const other = await closedLog(t);
+		const foreign = readFileSync(join(other, nameOf(8)));
+		writeFileSync(join(directory, nameOf(50)), foreign);
+		const {log, corruptions} = await openLog(t, directory);
+		t.deepEqual(readAllSync(log), numbered(3, 14));
+		t.is(log.recovery.corruptions.length, 1);
+		t.regex(log.recovery.corruptions[0]!.found, /^the segment from 8 of queue [0-9a-f]{32}$/);
+		t.true(readFileSync(log.recovery.corruptions[0]!.quarantine!).equals(foreign));
+		t.deepEqual(corruptions, []);
+		log.closeFiles();
+	}
+});
+
+test('a segment under a wrong name is put aside, never deleted', async t => {
+	const {directory} = await killedLog(t);
+	const bytes = readFileSync(join(directory, nameOf(8)));
+	renameSync(join(directory, nameOf(8)), join(directory, nameOf(20)));
+	const {log} = await openLog(t, directory);
+	t.true(readFileSync(log.recovery.corruptions[0]!.quarantine!).equals(bytes));
+	t.deepEqual(readAllSync(log), numbered(0, 8));
+});
+
+test('a last segment that is no segment is put aside', async t => {
+	const {directory} = await killedLog(t);
+	writeFileSync(join(directory, nameOf(30)), 'a file of somebody else, under a name of ours, longer than a header');
+	const {log} = await openLog(t, directory);
+	t.deepEqual(readAllSync(log), numbered(0, 14));
+	t.like(log.recovery.corruptions[0], {expected: 'a segment header', lost: undefined, offset: 0, bytes: 67});
+	t.regex(readFileSync(log.recovery.corruptions[0]!.quarantine!, 'utf8'), /^a file of somebody else/);
+});
+
+/** Raises the version in a header, and makes its checksum right again. */
+function raiseVersion(path: string, offset: number, bytes: number): void {
+	const content = readFileSync(path);
+	content.writeUInt16LE(2, offset + 4);
+	const header = content.subarray(offset, offset + bytes);
+	header.writeUInt32LE(crc32(header.subarray(0, bytes - 4)), bytes - 4);
+	writeFileSync(path, content);
+}
+
+for (const [name, path, headerBytes] of [
+	['the first segment', nameOf(0), segmentHeaderBytes],
+	['the last segment', nameOf(8), segmentHeaderBytes],
+	['the checkpoint', 'checkpoint', 88],
+] as const) {
+	test(`a newer version in ${name} is refused, and nothing changes`, async t => {
+		const {directory, last} = await killedLog(t, {done: 1, unsynced: 7});
+		writeFileSync(last, 'torn', {flag: 'a'});
+		writeFileSync(join(directory, 'notes.txt'), 'a foreign file');
+		raiseVersion(join(directory, path), 0, headerBytes);
+		const before = fingerprint(directory);
+		const error = await t.throwsAsync(openLog(t, directory), {instanceOf: QueueVersionError});
+		t.is(error.path, join(directory, path));
+		t.is(error.version, 2);
+		t.is(error.code, 'QUEUE_VERSION');
+		t.deepEqual(fingerprint(directory), before);
+	});
+}
+
+test('a version in a header that does not check is not believed', async t => {
+	const {directory} = await killedLog(t);
+	const path = join(directory, nameOf(0));
+	const bytes = readFileSync(path);
+	bytes.writeUInt16LE(2, 4);
+	writeFileSync(path, bytes);
+	const {log, corruptions} = await openLog(t, directory);
+	t.deepEqual(readAllSync(log), numbered(0, 14));
+	t.like(corruptions[0], {offset: 0, bytes: segmentHeaderBytes, lost: undefined});
+});
+
+onUnix('what is not a file of ours is left alone, and does not hang the open', async t => {
+	const {directory} = await killedLog(t, {done: 1});
+	const outside = join(temporaryDirectory(t), 'outside.log');
+	writeFileSync(outside, 'not ours');
+	mkdirSync(join(directory, nameOf(100)));
+	symlinkSync(outside, join(directory, nameOf(101)));
+	execFileSync('mkfifo', [join(directory, nameOf(102))]);
+	writeFileSync(join(directory, '0.log'), 'short name');
+	writeFileSync(join(directory, `${nameOf(0)}.bak`), 'a backup');
+	mkdirSync(join(directory, 'quarantine'));
+	const log = await reads(t, directory, numbered(1, 14));
+	log.markDone(14);
+	await log.close();
+	t.deepEqual(readdirSync(directory).sort(), [
+		'0.log',
+		`${nameOf(0)}.bak`,
+		nameOf(100),
+		nameOf(101),
+		nameOf(102),
+		'checkpoint',
+		'quarantine',
+	]);
+	t.is(readFileSync(outside, 'utf8'), 'not ours');
+	t.is(statSync(join(directory, nameOf(102))).isFIFO(), true);
+});
+
+onUnix('a checkpoint that is no file is refused, and nothing changes', async t => {
+	const {directory} = await killedLog(t);
+	const make: Array<(path: string) => unknown> = [
+		path => mkdirSync(path),
+		path => symlinkSync(join(directory, nameOf(0)), path),
+		path => execFileSync('mkfifo', [path]),
+	];
+	for (const makeIt of make) {
+		rmSync(join(directory, 'checkpoint'), {recursive: true});
+		makeIt(join(directory, 'checkpoint'));
+		const before = fingerprint(directory);
+		await t.throwsAsync(openLog(t, directory), {instanceOf: QueueStorageError});
+		t.deepEqual(fingerprint(directory), before);
+	}
+
+	t.is(make.length, 3);
+});
+
+test('recovered twice in a row, a log is the same', async t => {
+	for (const done of [0, 5, 9, 14]) {
+		const {directory, last} = await killedLog(t, {done});
+		writeFileSync(last, 'torn', {flag: 'a'});
+		await isSettled(t, directory, `done ${done}`);
+		await reads(t, directory, numbered(done, 14));
+	}
+});

@@ -1,0 +1,107 @@
+import {existsSync, readFileSync} from 'node:fs';
+import test, {type ExecutionContext} from 'ava';
+import {segmentHeaderBytes} from '../../source/format/segment-header.ts';
+import {segmentAt} from '../../source/log/segment.ts';
+import {SegmentWriter} from '../../source/log/segment-writer.ts';
+import {type FaultyStorage, faultyStorage} from '../helpers/faulty-storage.ts';
+import {openDescriptors} from '../helpers/logs.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+
+const queueId = Buffer.alloc(16, 5);
+const header = {queueId, firstSequence: 0, codecName: 'msgpack'};
+
+function createWriter(t: ExecutionContext): FaultyStorage & {writer: SegmentWriter} {
+	const faulty = faultyStorage();
+	const writer = SegmentWriter.create(segmentAt(temporaryDirectory(t), queueId, 0, 0), header, faulty.storage);
+	return {...faulty, writer};
+}
+
+test('goes on behind the header, then behind what was appended', async t => {
+	const {writer} = createWriter(t);
+	t.is(writer.segment.end, segmentHeaderBytes);
+	t.false(writer.hasBlocks);
+	writer.append([Buffer.from('ab'), Buffer.from('c')]);
+	writer.append([Buffer.from('d')]);
+	t.is(writer.segment.end, segmentHeaderBytes + 4);
+	t.true(writer.hasBlocks);
+	t.is(readFileSync(writer.segment.path).toString('latin1', segmentHeaderBytes), 'abcd');
+});
+
+test('a segment is dirty until a sync that covers all of it', async t => {
+	const {writer, hold} = createWriter(t);
+	t.true(writer.segment.isDirty);
+	const release = hold('sync');
+	const syncing = writer.sync();
+	writer.append([Buffer.from('x')]);
+	release();
+	await syncing;
+	t.true(writer.segment.isDirty);
+	t.is(writer.syncedEnd, segmentHeaderBytes);
+	await writer.sync();
+	t.false(writer.segment.isDirty);
+	t.is(writer.syncedEnd, segmentHeaderBytes + 1);
+});
+
+test('the descriptor stays open until a sync under way has ended', async t => {
+	const {writer, hold, operations} = createWriter(t);
+	const release = hold('sync');
+	const syncing = writer.sync();
+	writer.close();
+	t.notRegex(operations.join(), /close/);
+	release();
+	await syncing;
+	t.deepEqual(operations.slice(-2), ['sync 00000000000000000000.log', 'close 00000000000000000000.log']);
+});
+
+for (const take of [0, 1, 50, 99]) {
+	test(`a write that ends after ${take} of 100 bytes is cut off again`, t => {
+		const {writer, inject} = createWriter(t);
+		writer.append([Buffer.from('before')]);
+		inject({method: 'write', code: 'ENOSPC', take: () => take});
+		t.throws(() => writer.append([Buffer.alloc(40, 1), Buffer.alloc(60, 2)]), {code: 'ENOSPC'});
+		t.is(readFileSync(writer.segment.path).byteLength, segmentHeaderBytes + 6);
+		t.false(writer.isSpoiled);
+		writer.append([Buffer.from('after')]);
+		t.is(readFileSync(writer.segment.path).toString('latin1', segmentHeaderBytes), 'beforeafter');
+	});
+}
+
+test('a short write that then goes on is no failure', t => {
+	const {writer, storage} = createWriter(t);
+	const write = storage.write;
+	storage.write = (descriptor, pieces, position) => {
+		const bytes = Buffer.concat(pieces);
+		return write(descriptor, [bytes.subarray(0, Math.ceil(bytes.byteLength / 2))], position);
+	};
+	writer.append([Buffer.from('0123456789'), Buffer.from('abc')]);
+	t.is(readFileSync(writer.segment.path).toString('latin1', segmentHeaderBytes), '0123456789abc');
+});
+
+test('what cannot be cut off spoils the segment', t => {
+	const {writer, inject} = createWriter(t);
+	inject({method: 'write', code: 'EIO', take: () => 3});
+	inject({method: 'truncate', code: 'EIO'});
+	t.throws(() => writer.append([Buffer.from('abcdef')]), {code: 'EIO'});
+	t.true(writer.isSpoiled);
+	t.is(writer.segment.end, segmentHeaderBytes);
+});
+
+test.serial('a segment that cannot be given its header is removed again', t => {
+	const {storage, inject} = faultyStorage();
+	const segment = segmentAt(temporaryDirectory(t), queueId, 0, 0);
+	const before = openDescriptors();
+	inject({method: 'write', code: 'ENOSPC', take: () => 10});
+	t.throws(() => SegmentWriter.create(segment, header, storage), {code: 'ENOSPC'});
+	t.false(existsSync(segment.path));
+	t.is(openDescriptors(), before);
+});
+
+test('reopened, it goes on at the end that it is told', t => {
+	const {writer, storage} = createWriter(t);
+	writer.append([Buffer.from('first')]);
+	const again = SegmentWriter.reopen(writer.segment, storage);
+	t.is(again.syncedEnd, segmentHeaderBytes + 5);
+	again.append([Buffer.from('second')]);
+	t.is(readFileSync(writer.segment.path).toString('latin1', segmentHeaderBytes), 'firstsecond');
+	again.close();
+});
