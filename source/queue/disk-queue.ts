@@ -157,7 +157,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents> implem
 	async putMany(records: Iterable<T> | AsyncIterable<T>, options?: WaitOptions): Promise<void> {
 		this.#check('put', options);
 		for await (const run of runsOf(records)) {
-			await this.#puts.putRun(run, options);
+			await this.putRun(run, options);
 		}
 	}
 
@@ -288,8 +288,9 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents> implem
 	}
 
 	/** Puts records as one run, see `putMany`. @internal */
-	putRun(records: T[]): Promise<void> {
-		return this.#puts.putRun(records, undefined);
+	async putRun(records: T[], options?: WaitOptions): Promise<void> {
+		this.#check('put', options);
+		await this.#puts.putRun(records, options);
 	}
 
 	/** Says that the next `count` records of a lease are done. Nothing happens once the queue is being saved. @internal */

@@ -1,9 +1,16 @@
 import {resolve} from 'node:path';
-import type {Duplex as NodeDuplex, Writable} from 'node:stream';
+import {addAbortSignal, type Duplex as NodeDuplex, type Writable as NodeWritable} from 'node:stream';
 import {pEvent, TimeoutError} from 'p-event';
-import {Duplex} from 'readable-stream';
+import {Duplex, Writable} from 'readable-stream';
 import {outOfRange, wrongType} from '../errors.ts';
-import {checkDirectory, checkInteger, type DiskQueueOptions, defaults, resolveOptions} from '../options.ts';
+import {
+	checkDirectory,
+	checkInteger,
+	checkWaitOptions,
+	type DiskQueueOptions,
+	defaults,
+	resolveOptions,
+} from '../options.ts';
 import {announceDeparture} from '../queue/departures.ts';
 import {DiskQueue} from '../queue/disk-queue.ts';
 import type {Lease} from '../queue/lease.ts';
@@ -59,11 +66,17 @@ export function diskQueue<T = unknown>(
 	target: string | DiskQueue<T>,
 	options: DiskQueueStreamOptions<T> = {},
 ): DiskQueueStream<T> {
+	if (typeof options !== 'object' || options === null) {
+		throw wrongType('options', 'an object', options);
+	}
+
 	const {highWaterMark = defaults.cacheSize, acknowledge = 'sink', signal, ...queueOptions} = options;
 	checkInteger('highWaterMark', highWaterMark, {min: 1});
 	if (acknowledge !== 'sink' && acknowledge !== 'read') {
 		throw outOfRange('acknowledge', "'sink' or 'read'", acknowledge);
 	}
+
+	checkWaitOptions({signal});
 
 	const open =
 		target instanceof DiskQueue ? borrow(target, queueOptions) : opener<T>(target, queueOptions, highWaterMark);
@@ -72,7 +85,8 @@ export function diskQueue<T = unknown>(
 
 /** How a stream comes by its queue, and how it lets it go. */
 type QueueSource<T> = {
-	open(): Promise<DiskQueue<T>>;
+	/** `fail` is told of what goes wrong in a queue of the stream's own, where nobody else listens. */
+	open(fail: (error: Error) => void): Promise<DiskQueue<T>>;
 	/** Told when the stream begins to leave the queue. */
 	announce(left: Promise<void>): void;
 	release(queue: DiskQueue<T>): Promise<void>;
@@ -87,7 +101,7 @@ function opener<T>(directory: unknown, given: DiskQueueOptions<T>, cacheSize: nu
 	const options = {...given, cacheSize};
 	resolveOptions(options);
 	return {
-		open: () => DiskQueue.open(directory, options),
+		open: async fail => (await DiskQueue.open<T>(directory, options)).on('error', fail),
 		announce: left => announceDeparture(resolve(directory), left),
 		release: queue => queue.close(),
 	};
@@ -110,7 +124,7 @@ type Settings = {highWaterMark: number; acknowledge: 'sink' | 'read'; signal: Ab
 class QueueDuplex<T> extends Duplex {
 	readonly #source: QueueSource<T>;
 	readonly #acknowledge: 'sink' | 'read';
-	readonly #sinks: SinkProgress[] = [];
+	readonly #sinks = new Set<SinkProgress>();
 	/** What was pushed and is not confirmed, in order. */
 	readonly #leases = new Ring<Lease<T>>();
 	#queue: DiskQueue<T> | undefined;
@@ -123,9 +137,13 @@ class QueueDuplex<T> extends Duplex {
 	readonly #gone = new AbortController();
 
 	constructor(source: QueueSource<T>, {highWaterMark, acknowledge, signal}: Settings) {
-		super({objectMode: true, highWaterMark, ...(signal && {signal})});
+		super({objectMode: true, highWaterMark});
 		this.#source = source;
 		this.#acknowledge = acknowledge;
+		if (signal) {
+			// Not by the option: that one destroys a stream that is not made yet.
+			addAbortSignal(signal, this as unknown as NodeDuplex);
+		}
 	}
 
 	get queue(): DiskQueue<T> | undefined {
@@ -133,10 +151,18 @@ class QueueDuplex<T> extends Duplex {
 	}
 
 	_construct(callback: Callback): void {
-		this.#source.open().then(queue => {
+		if (this.destroyed) {
+			callback();
+			return;
+		}
+
+		const fail = (error: Error) => this.destroy(error);
+		this.#source.open(fail).then(queue => {
 			this.#queue = queue;
 			callback();
-			this.emit('ready', queue);
+			if (!this.destroyed) {
+				this.emit('ready', queue);
+			}
 		}, callback);
 	}
 
@@ -163,19 +189,42 @@ class QueueDuplex<T> extends Duplex {
 	}
 
 	override pipe<S extends NodeJS.WritableStream>(destination: S, options?: {end?: boolean}): S {
-		if (this.#acknowledge === 'sink') {
+		if (this.#acknowledge === 'sink' && !this.destroyed) {
 			const confirm = () => this.#confirm(this.#pushed - this.readableLength);
-			this.#sinks.push(new SinkProgress(destination as unknown as Writable, confirm));
+			this.#sinks.add(new SinkProgress(destination as unknown as NodeWritable, confirm));
 			this.#timer ??= setInterval(confirm, confirmInterval).unref();
 		}
 
 		return super.pipe(destination, options);
 	}
 
+	override unpipe(destination?: Parameters<Duplex['unpipe']>[0]): this {
+		for (const progress of this.#sinks) {
+			if (destination === undefined || destination === progress.sink) {
+				progress.endAt(this.#pushed - this.readableLength);
+			}
+		}
+
+		// Not now: one record may be on its way to it.
+		process.nextTick(() => {
+			if (!this.destroyed) {
+				this.#confirm(this.#pushed - this.readableLength);
+			}
+		});
+		return super.unpipe(destination);
+	}
+
+	/** As in node:stream: the Duplex of readable-stream does not call back writes that wait. */
+	override destroy(error?: Error): this {
+		Writable.prototype.destroy.call(this, error);
+		return this;
+	}
+
 	override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
 		const given = this.#pushed - this.readableLength;
 		// One record may be on its way to the sink at this very moment, in neither buffer.
 		this.#confirm(given - 1);
+		this.#stopFlow();
 		this.#gone.abort();
 		const left = this.#leave(given);
 		this.#source.announce(left);
@@ -188,6 +237,14 @@ class QueueDuplex<T> extends Duplex {
 	async #pull(max: number): Promise<void> {
 		const lease = await this.#queue!.lease(max, () => this.#isInputOver, this.#gone.signal);
 		this.#isPulling = false;
+		if (this.destroyed) {
+			if (lease) {
+				this.#queue!.giveBack(lease);
+			}
+
+			return;
+		}
+
 		if (!lease) {
 			this.push(null);
 			return;
@@ -195,18 +252,30 @@ class QueueDuplex<T> extends Duplex {
 
 		this.#leases.push(lease);
 		for (const record of lease.rest()) {
-			if (this.destroyed) {
-				break;
-			}
-
-			this.push(record);
 			this.#pushed++;
+			this.push(record);
+		}
+	}
+
+	/** What is in the stream's buffer stays there. With an empty one, the end may be on its way to the sinks. */
+	#stopFlow(): void {
+		if (this.readableLength > 0) {
+			this.unpipe();
+			this.pause();
 		}
 	}
 
 	/** Says that all the sinks have confirmed is done, of `given` records that left the stream's buffer. */
 	#confirm(given: number): void {
-		const confirmed = Math.min(given, ...this.#sinks.map(sink => sink.confirmed(given)));
+		let confirmed = given;
+		for (const progress of this.#sinks) {
+			confirmed = Math.min(confirmed, progress.confirmed(given));
+			if (progress.isOver) {
+				progress.close();
+				this.#sinks.delete(progress);
+			}
+		}
+
 		while (this.#confirmed < confirmed) {
 			const lease = this.#leases.at(0);
 			const count = Math.min(lease.length, confirmed - this.#confirmed);
@@ -228,8 +297,8 @@ class QueueDuplex<T> extends Duplex {
 
 		this.#confirm(given);
 		clearInterval(this.#timer);
-		for (const sink of this.#sinks) {
-			sink.close();
+		for (const progress of this.#sinks) {
+			progress.close();
 		}
 
 		if (this.#queue) {
