@@ -1,0 +1,72 @@
+import type {ExecutionContext} from 'ava';
+import {pEvent} from 'p-event';
+import {
+	DiskQueue,
+	type DiskQueueOptions,
+	type DiskQueueStream,
+	type DiskQueueStreamOptions,
+	diskQueue,
+} from '../../source/index.ts';
+import {drain} from './queues.ts';
+import {temporaryDirectory} from './temporary-directory.ts';
+
+/** A `diskQueue` that has let its directory go when the test ends. */
+export function queueStream<T = unknown>(
+	t: ExecutionContext,
+	target: string | DiskQueue<T> = temporaryDirectory(t),
+	options: DiskQueueStreamOptions<T> = {},
+): DiskQueueStream<T> {
+	const stream = diskQueue<T>(target, options);
+	t.teardown(async () => {
+		stream.destroy();
+		if (!stream.closed) {
+			await pEvent(stream, 'close', {rejectionEvents: []});
+		}
+	});
+	return stream;
+}
+
+/** Takes what is left in a directory, in order. */
+export async function leftovers<T = unknown>(directory: string, options: DiskQueueOptions<T> = {}): Promise<T[]> {
+	const queue = await DiskQueue.open<T>(directory, options);
+	const records = await drain(queue);
+	await queue.close();
+	return records;
+}
+
+/** Leaves records in a directory, for the next open. */
+export async function leave<T>(directory: string, records: T[]): Promise<void> {
+	const queue = await DiskQueue.open<T>(directory);
+	await queue.putMany(records);
+	await queue.close();
+}
+
+/** Writes as fast as it can and ends the stream; resolves to the count of records that were accepted. */
+export async function writeAll(stream: NodeJS.WritableStream, records: unknown[]): Promise<number> {
+	let accepted = 0;
+	const outcomes = records.map(
+		record =>
+			new Promise<void>(resolve => {
+				stream.write(record as string, error => {
+					accepted += error ? 0 : 1;
+					resolve();
+				});
+			}),
+	);
+	stream.end();
+	await Promise.all(outcomes);
+	return accepted;
+}
+
+/** Counts the records written to a stream from here on, and those that it calls back without an error. */
+export function countWrites<T>(stream: DiskQueueStream<T>): {written: number; accepted: number} {
+	const counts = {written: 0, accepted: 0};
+	const write = stream.write.bind(stream) as (record: unknown, callback: (error?: Error | null) => void) => boolean;
+	stream.write = (record: unknown) => {
+		counts.written++;
+		return write(record, error => {
+			counts.accepted += error ? 0 : 1;
+		});
+	};
+	return counts;
+}

@@ -1,0 +1,54 @@
+import test from 'ava';
+import {runFixture} from '../helpers/children.ts';
+import {range} from '../helpers/queues.ts';
+import {leftovers, queueStream, writeAll} from '../helpers/streams.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+
+const count = 5000;
+const cacheSize = 1024;
+const synced = 4800;
+
+const orderly: Array<{ending: string; how: string; code: number; through: string}> = [
+	{ending: 'exit', how: 'calls process.exit(0)', code: 0, through: 'queue'},
+	{ending: 'throw', how: 'throws an uncaught exception', code: 1, through: 'queue'},
+	{ending: 'reject', how: 'has an unhandled rejection', code: 1, through: 'queue'},
+	{ending: 'return', how: 'returns from main with the queue open', code: 0, through: 'queue'},
+	{ending: 'dispose', how: 'leaves the block of `await using`', code: 0, through: 'queue'},
+	{ending: 'exit', how: 'calls process.exit(0) amid a pipe', code: 0, through: 'stream'},
+	{ending: 'throw', how: 'throws an uncaught exception amid a pipe', code: 1, through: 'stream'},
+	{ending: 'return', how: 'returns from main amid a pipe', code: 0, through: 'stream'},
+];
+
+for (const {ending, how, code, through} of orderly) {
+	test(`'spill': a process that ${how} loses no record`, async t => {
+		const directory = temporaryDirectory(t);
+		const result = await runFixture(t, 'exiting', [directory, ending, through]);
+		t.is(result.code, code, result.stderr);
+		t.deepEqual(await leftovers(directory), range(0, count));
+	});
+}
+
+for (const [ending, through, least] of [
+	['kill', 'queue', count - cacheSize],
+	['syncKill', 'queue', synced],
+	['kill', 'stream', count - 3 * cacheSize],
+] as const) {
+	test(`'spill': after SIGKILL (${ending}, ${through}) what was spilled or synced is there, in order`, async t => {
+		const directory = temporaryDirectory(t);
+		const {signal} = await runFixture(t, 'exiting', [directory, ending, through]);
+		t.is(signal, 'SIGKILL');
+		const records = await leftovers<number>(directory);
+		t.deepEqual(records, range(0, records.length));
+		t.log(`${records.length} of ${count} are there`);
+		t.true(records.length >= least);
+	});
+}
+
+test('disposing of a stream keeps what was accepted', async t => {
+	const directory = temporaryDirectory(t);
+	const stream = queueStream<number>(t, directory);
+	stream.on('error', () => {});
+	t.is(await writeAll(stream, range(0, 100)), 100);
+	await stream[Symbol.asyncDispose]().catch((error: Error) => t.is(error.name, 'AbortError'));
+	t.deepEqual(await leftovers(directory), range(0, 100));
+});
