@@ -10,7 +10,11 @@ export type QueueErrorCode =
 	| 'QUEUE_INVALID_ARGUMENT'
 	| 'QUEUE_LOCKED'
 	| 'QUEUE_RECORD'
+	| 'QUEUE_SETTLED'
+	| 'QUEUE_SHUT_DOWN'
 	| 'QUEUE_STORAGE'
+	| 'QUEUE_TASK_DONE'
+	| 'QUEUE_UNFINISHED'
 	| 'QUEUE_VERSION';
 
 /** Base class of the errors that are not the caller's bug: tell them apart by `code`. */
@@ -35,17 +39,52 @@ export class QueueClosedError extends QueueError {
 	}
 }
 
-/** `QUEUE_FULL`: no room came up within the `timeout` of a put. The record was not taken. */
+/** `QUEUE_FULL`: there is no room, or none came up within the `timeout` of a put. The record was not taken. */
 export class QueueFullError extends QueueError {
-	constructor(directory: string, timeout: number, options?: ErrorOptions) {
-		super('QUEUE_FULL', `No room in the queue in ${directory} within ${timeout} ms; the record was not put.`, options);
+	constructor(directory: string, timeout: number | undefined, options?: ErrorOptions) {
+		super('QUEUE_FULL', `No room in the queue in ${directory}${within(timeout)}; the record was not put.`, options);
 	}
 }
 
-/** `QUEUE_EMPTY`: no record came within the `timeout` of a get. */
+/** `QUEUE_EMPTY`: there is no record, or none came within the `timeout` of a get. */
 export class QueueEmptyError extends QueueError {
+	constructor(directory: string, timeout: number | undefined) {
+		super('QUEUE_EMPTY', `No record in the queue in ${directory}${within(timeout)}.`);
+	}
+}
+
+function within(timeout: number | undefined): string {
+	return timeout === undefined ? '' : ` within ${timeout} ms`;
+}
+
+/** `QUEUE_SHUT_DOWN`: the queue was shut down: nothing is put any more, and what waited has been taken. */
+export class QueueShutDownError extends QueueError {
+	constructor(operation: string, directory: string) {
+		super('QUEUE_SHUT_DOWN', `Cannot ${operation}: the queue in ${directory} was shut down.`);
+	}
+}
+
+/** `QUEUE_SETTLED`: a delivery was acknowledged, given back or rejected before; nothing was done. */
+export class QueueSettledError extends QueueError {
+	constructor(operation: string, sequence: number, how: string) {
+		super('QUEUE_SETTLED', `Cannot ${operation} the delivery of record ${sequence}: it was ${how} before.`);
+	}
+}
+
+/** `QUEUE_TASK_DONE`: `taskDone` was called more often than records were taken. */
+export class QueueTaskDoneError extends QueueError {
+	constructor(directory: string) {
+		super(
+			'QUEUE_TASK_DONE',
+			`taskDone() was called more often than records were taken from the queue in ${directory}.`,
+		);
+	}
+}
+
+/** `QUEUE_UNFINISHED`: records were left to be done when the `timeout` of a join was over. */
+export class QueueUnfinishedError extends QueueError {
 	constructor(directory: string, timeout: number) {
-		super('QUEUE_EMPTY', `No record in the queue in ${directory} within ${timeout} ms.`);
+		super('QUEUE_UNFINISHED', `Not all records of the queue in ${directory} were done${within(timeout)}.`);
 	}
 }
 

@@ -11,11 +11,25 @@ export {
 	QueueFullError,
 	QueueLockedError,
 	QueueRecordError,
+	QueueSettledError,
+	QueueShutDownError,
 	QueueStorageError,
+	QueueTaskDoneError,
+	QueueUnfinishedError,
 	QueueVersionError,
 } from './errors.ts';
 export type {RecoveryReport} from './log/recovery.ts';
-export type {Codec, DiskQueueOptions, Durability, WaitOptions} from './options.ts';
-export {DiskQueue, type DiskQueueEvents} from './queue/disk-queue.ts';
-export type {GetManyOptions, Queue, QueueStats} from './queue/queue.ts';
+export type {
+	Codec,
+	DeadLetter,
+	DeadLetterQueue,
+	DiskQueueOptions,
+	Durability,
+	Overflow,
+	WaitOptions,
+} from './options.ts';
+export {DiskQueue} from './queue/disk-queue.ts';
+export type {DiskQueueEvents} from './queue/events.ts';
+export type {Drop} from './queue/limits.ts';
+export type {Delivery, GetManyOptions, Queue, QueueStats} from './queue/queue.ts';
 export {type DiskQueueStream, type DiskQueueStreamOptions, diskQueue} from './streams/duplex.ts';

@@ -32,6 +32,23 @@ export type DiskQueueOptions<T> = {
 	 */
 	cacheBytes?: number | undefined;
 	/**
+	 * Records that may wait in the queue, in memory and on disk; a put beyond does what `overflow` says. From 1 up.
+	 * @default Infinity
+	 */
+	maxSize?: number | undefined;
+	/**
+	 * Bytes the queue's files may take, quarantine counted; a put beyond does what `overflow` says. From 262144 (256 KiB)
+	 * up, and at least four times `maxRecordBytes`, if that is given; otherwise a quarter of this bounds a record.
+	 * @default Infinity
+	 */
+	maxBytes?: number | undefined;
+	/**
+	 * What a put beyond `maxSize` or `maxBytes` does. `'wait'`: it waits for room. `'dropNewest'`: its record is dropped.
+	 * `'dropOldest'`: it makes room by dropping what waits longest. Drops are counted and emitted.
+	 * @default 'wait'
+	 */
+	overflow?: Overflow | undefined;
+	/**
 	 * A larger record, in estimated encoded bytes, is refused at put. From 1 to 1 GiB.
 	 * @default 67108864 (64 MiB)
 	 */
@@ -42,6 +59,29 @@ export type DiskQueueOptions<T> = {
 	 * @default 'spill'
 	 */
 	durability?: Durability | undefined;
+	/**
+	 * Also forces everything to the device this often, as `sync` does, in milliseconds from 1 up.
+	 * @default Infinity
+	 */
+	syncInterval?: number | undefined;
+	/**
+	 * Forces the checkpoint to the device whenever this many more records are done: after a power cut about as many come
+	 * back at most. After SIGKILL those come back that were done in the last turn of the event loop, 1024 at most. From 1
+	 * up.
+	 * @default Infinity
+	 */
+	maxRedelivery?: number | undefined;
+	/**
+	 * How often `receive` delivers a record at most; then it goes to the dead-letter queue. From 1 up.
+	 * @default Infinity
+	 */
+	maxAttempts?: number | undefined;
+	/**
+	 * Where rejected records go, and those delivered `maxAttempts` times: another open queue, or the path of a directory,
+	 * opened and closed with this queue. Without it they are dropped, counted and emitted.
+	 * @default none
+	 */
+	deadLetter?: string | DeadLetterQueue<T> | undefined;
 	/**
 	 * Starts the next file of the log after this many bytes. Space is given back a file at a time. From 4096 to 1 GiB.
 	 * @default 16777216 (16 MiB)
@@ -62,13 +102,43 @@ export type DiskQueueOptions<T> = {
 	storage?: unknown;
 };
 
-type OptionWithDefault = 'cacheSize' | 'cacheBytes' | 'maxRecordBytes' | 'durability' | 'segmentBytes' | 'onCorruption';
+/** What a put beyond the limits of a queue does. */
+export type Overflow = 'wait' | 'dropNewest' | 'dropOldest';
+
+/** A record that was given up, as the dead-letter queue holds it. */
+export type DeadLetter<T> = {
+	record: T;
+	/** Why: what was given to `reject`, or that `maxAttempts` was reached. */
+	reason: string;
+	/** How often it was delivered. */
+	attempts: number;
+	/** Its sequence in the queue it comes from. */
+	sequence: number;
+};
+
+/** What a dead-letter queue must be able to do; every queue is. */
+export type DeadLetterQueue<T> = {put(letter: DeadLetter<T>): Promise<void>};
+
+type OptionWithDefault =
+	| 'cacheSize'
+	| 'cacheBytes'
+	| 'maxSize'
+	| 'maxBytes'
+	| 'overflow'
+	| 'maxRecordBytes'
+	| 'durability'
+	| 'syncInterval'
+	| 'maxRedelivery'
+	| 'maxAttempts'
+	| 'segmentBytes'
+	| 'onCorruption';
 
 /** Options with their defaults filled in. */
 export type ResolvedOptions<T> = Required<{
 	[Key in OptionWithDefault]: Exclude<DiskQueueOptions<T>[Key], undefined>;
 }> & {
 	codec?: Codec<T> | undefined;
+	deadLetter?: string | DeadLetterQueue<T> | undefined;
 	storage?: unknown;
 };
 
@@ -83,6 +153,7 @@ export type WaitOptions = {
 const kibibyte = 1024;
 const mebibyte = kibibyte * kibibyte;
 const gibibyte = kibibyte * mebibyte;
+const minMaxBytes = 256 * kibibyte;
 
 const codecNameLength = 24;
 
@@ -90,13 +161,19 @@ const codecNameLength = 24;
 export const defaults: Readonly<Pick<ResolvedOptions<never>, OptionWithDefault>> = Object.freeze({
 	cacheSize: 1024,
 	cacheBytes: 32 * mebibyte,
+	maxSize: Number.POSITIVE_INFINITY,
+	maxBytes: Number.POSITIVE_INFINITY,
+	overflow: 'wait',
 	maxRecordBytes: 64 * mebibyte,
 	durability: 'spill',
+	syncInterval: Number.POSITIVE_INFINITY,
+	maxRedelivery: Number.POSITIVE_INFINITY,
+	maxAttempts: Number.POSITIVE_INFINITY,
 	segmentBytes: 16 * mebibyte,
 	onCorruption: 'quarantine',
 });
 
-const names = new Set([...Object.keys(defaults), 'codec', 'storage']);
+const names = new Set([...Object.keys(defaults), 'codec', 'deadLetter', 'storage']);
 
 /** Fills in the defaults. Throws a `TypeError` or `RangeError` that names the option. */
 export function resolveOptions<T>(options: DiskQueueOptions<T>): ResolvedOptions<T> {
@@ -107,7 +184,7 @@ export function resolveOptions<T>(options: DiskQueueOptions<T>): ResolvedOptions
 	const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 	const unknown = Object.keys(given).find(name => !names.has(name));
 	if (unknown !== undefined) {
-		throw wrongType('options', `of ${[...Object.keys(defaults), 'codec'].join(', ')}`, unknown);
+		throw wrongType('options', `of ${[...Object.keys(defaults), 'codec', 'deadLetter'].join(', ')}`, unknown);
 	}
 
 	const resolved: ResolvedOptions<T> = {...defaults, ...given};
@@ -115,10 +192,21 @@ export function resolveOptions<T>(options: DiskQueueOptions<T>): ResolvedOptions
 	checkInteger('cacheBytes', resolved.cacheBytes, {min: 1});
 	checkInteger('maxRecordBytes', resolved.maxRecordBytes, {min: 1, max: gibibyte});
 	checkInteger('segmentBytes', resolved.segmentBytes, {min: 4 * kibibyte, max: gibibyte});
+	checkLimit('maxSize', resolved.maxSize, 1);
+	checkLimit('maxBytes', resolved.maxBytes, minMaxBytes);
+	checkLimit('syncInterval', resolved.syncInterval, 1);
+	checkLimit('maxRedelivery', resolved.maxRedelivery, 1);
+	checkLimit('maxAttempts', resolved.maxAttempts, 1);
+	fitToMaxBytes(resolved, given);
+	checkChoice('overflow', resolved.overflow, ['wait', 'dropNewest', 'dropOldest']);
 	checkChoice('durability', resolved.durability, ['spill', 'write', 'fsync']);
 	checkChoice('onCorruption', resolved.onCorruption, ['quarantine', 'throw']);
 	if (resolved.codec !== undefined) {
 		checkCodec(resolved.codec);
+	}
+
+	if (resolved.deadLetter !== undefined) {
+		checkDeadLetter(resolved.deadLetter);
 	}
 
 	return resolved;
@@ -137,6 +225,33 @@ export function checkInteger(
 	if (!Number.isInteger(value) || value < min || value > max) {
 		const upTo = max === Number.MAX_SAFE_INTEGER ? 'up' : `to ${max}`;
 		throw outOfRange(name, `a whole number from ${min} ${upTo}`, value);
+	}
+}
+
+/** Checks a whole number that may be left out, or `Infinity`. */
+function checkLimit(name: string, value: unknown, min: number): void {
+	if (value !== Number.POSITIVE_INFINITY) {
+		checkInteger(name, value, {min});
+	}
+}
+
+/** Sizes a file and a record so that `maxBytes` always leaves room for both: given otherwise, it would never be kept. */
+function fitToMaxBytes<T>(resolved: ResolvedOptions<T>, given: DiskQueueOptions<T>): void {
+	const quarter = Math.floor(resolved.maxBytes / 4);
+	for (const name of ['maxRecordBytes', 'segmentBytes'] as const) {
+		if (given[name] !== undefined && resolved[name] > quarter) {
+			throw outOfRange(name, `at most a quarter of maxBytes (${quarter})`, resolved[name]);
+		}
+
+		resolved[name] = Math.min(resolved[name], quarter);
+	}
+}
+
+function checkDeadLetter(deadLetter: unknown): void {
+	if (typeof deadLetter === 'string') {
+		checkDirectory(deadLetter);
+	} else if (typeof (deadLetter as DeadLetterQueue<unknown> | null)?.put !== 'function') {
+		throw wrongType('deadLetter', 'a queue or the path of a directory', deadLetter);
 	}
 }
 

@@ -53,6 +53,13 @@ export class Ring<T> {
 		return values;
 	}
 
+	clear(): void {
+		this.#slots = new Array(initialCapacity);
+		this.#mask = initialCapacity - 1;
+		this.#head = 0;
+		this.#length = 0;
+	}
+
 	#resize(capacity: number): void {
 		const slots: Array<T | undefined> = new Array(capacity);
 		for (let index = 0; index < this.#length; index++) {

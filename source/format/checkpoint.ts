@@ -1,6 +1,5 @@
 /*
-The checkpoint file: two slots of 32 KiB, at 0 and 32,768, overwritten in turn. The valid slot with the higher
-generation counts. A slot starts with 88 bytes, integers little-endian, and holds a body after them:
+The checkpoint file: three slots of 32 KiB, at 0, 32,768 and 65,536. The valid slot with the highest generation counts. A slot starts with 88 bytes, integers little-endian, and holds a body after them:
 
 offset  bytes  field
      0      4  magic "dqcp"
@@ -18,14 +17,21 @@ offset  bytes  field
     80      4  zero
     84      4  CRC-32 of bytes 0 to 83
 
-Version and checksum stay where they are in every later version. The body is empty in version 1.
+Version and checksum stay where they are in every later version.
+
+The body tells what was delivered out of order; it is empty if nothing was. It is a run of unsigned LEB128 numbers: how
+far beyond `sequence` records were delivered, then for each run of records that are not done, in order: the gap from the
+run before (from `sequence` for the first), the records in it, and how often they were delivered. Records up to there
+that are in no run are done.
 */
 import {crc32} from 'node:zlib';
+import {decodeNumbers, encodeNumbers, maxNumberBytes} from './leb128.ts';
 import {checksumMismatch, Mismatch, magicMismatch} from './mismatch.ts';
 import {formatVersion, queueIdBytes} from './segment-header.ts';
 
 export const slotBytes: number = 32 * 1024;
-export const checkpointFileBytes: number = 2 * slotBytes;
+export const slotCount = 3;
+export const checkpointFileBytes: number = slotCount * slotBytes;
 
 const magic = Buffer.from('dqcp', 'latin1');
 const versionOffset = magic.byteLength;
@@ -56,10 +62,20 @@ export type Checkpoint = {
 	end: {nextSequence: number; segment: number; offset: number};
 	/** The queue was closed in order: nothing follows `end`. */
 	isClosed: boolean;
+	/** What was delivered out of order. */
+	delivered: Delivered;
 };
 
+/** Records before `next` that are in no run are done. */
+export type Delivered = {next: number; runs: PendingRun[]};
+
+/** Records in a row that are not done, and how often they were delivered. */
+export type PendingRun = {first: number; records: number; attempts: number};
+
 export function encodeCheckpoint(checkpoint: Omit<Checkpoint, 'version'>): Buffer {
-	const bytes = Buffer.alloc(headerBytes);
+	const body = encodeDelivered(checkpoint.delivered, checkpoint.sequence);
+	const bytes = Buffer.alloc(headerBytes + body.byteLength);
+	body.copy(bytes, headerBytes);
 	magic.copy(bytes);
 	bytes.writeUInt16LE(formatVersion, versionOffset);
 	bytes.writeUInt16LE(checkpoint.isClosed ? closedFlag : 0, flagsOffset);
@@ -70,8 +86,46 @@ export function encodeCheckpoint(checkpoint: Omit<Checkpoint, 'version'>): Buffe
 	bytes.writeBigUInt64LE(BigInt(checkpoint.end.nextSequence), nextSequenceOffset);
 	bytes.writeBigUInt64LE(BigInt(checkpoint.end.segment), endSegmentOffset);
 	bytes.writeBigUInt64LE(BigInt(checkpoint.end.offset), endOffsetOffset);
+	bytes.writeUInt32LE(body.byteLength, bodyBytesOffset);
+	bytes.writeUInt32LE(crc32(body), bodyChecksumOffset);
 	bytes.writeUInt32LE(crc32(bytes.subarray(0, headerChecksumOffset)), headerChecksumOffset);
 	return bytes;
+}
+
+/** Encodes as many runs as a slot has room for; what follows them counts as not delivered, and comes again. */
+function encodeDelivered({next, runs}: Delivered, sequence: number): Buffer {
+	if (next <= sequence) {
+		return Buffer.alloc(0);
+	}
+
+	const encoded: Buffer[] = [];
+	let room = slotBytes - headerBytes - maxNumberBytes;
+	let end = sequence;
+	for (const {first, records, attempts} of runs) {
+		const run = encodeNumbers([first - end, records, attempts]);
+		room -= run.byteLength;
+		if (room < 0) {
+			return Buffer.concat([encodeNumbers([end - sequence]), ...encoded]);
+		}
+
+		encoded.push(run);
+		end = first + records;
+	}
+
+	return Buffer.concat([encodeNumbers([next - sequence]), ...encoded]);
+}
+
+function decodeDelivered(body: Buffer, sequence: number): Delivered {
+	const [reach = 0, ...numbers] = decodeNumbers(body);
+	const runs: PendingRun[] = [];
+	let end = sequence;
+	for (let index = 0; index + 2 < numbers.length; index += 3) {
+		const [gap, records, attempts] = numbers.slice(index, index + 3) as [number, number, number];
+		runs.push({first: end + gap, records, attempts});
+		end += gap + records;
+	}
+
+	return {next: sequence + reach, runs};
 }
 
 /** Reads a slot; a `Mismatch` if it holds no whole checkpoint: of zeros, or nothing, if it was never written. */
@@ -87,10 +141,19 @@ export function decodeCheckpoint(slot: Buffer): Checkpoint | Mismatch {
 
 	const checksum = slot.readUInt32LE(headerChecksumOffset);
 	const computed = crc32(slot.subarray(0, headerChecksumOffset));
-	return checksum === computed ? readFields(slot) : checksumMismatch('checkpoint', checksum, computed);
+	if (checksum !== computed) {
+		return checksumMismatch('checkpoint', checksum, computed);
+	}
+
+	const body = slot.subarray(headerBytes, headerBytes + slot.readUInt32LE(bodyBytesOffset));
+	const bodyChecksum = slot.readUInt32LE(bodyChecksumOffset);
+	const computedBody = crc32(body);
+	return bodyChecksum === computedBody
+		? readFields(slot, body)
+		: checksumMismatch('checkpoint body', bodyChecksum, computedBody);
 }
 
-function readFields(slot: Buffer): Checkpoint {
+function readFields(slot: Buffer, body: Buffer): Checkpoint {
 	const read = (offset: number) => Number(slot.readBigUInt64LE(offset));
 	return {
 		version: slot.readUInt16LE(versionOffset),
@@ -104,5 +167,6 @@ function readFields(slot: Buffer): Checkpoint {
 			offset: read(endOffsetOffset),
 		},
 		isClosed: (slot.readUInt16LE(flagsOffset) & closedFlag) !== 0,
+		delivered: decodeDelivered(body, read(sequenceOffset)),
 	};
 }

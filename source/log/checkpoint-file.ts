@@ -6,6 +6,7 @@ import {
 	decodeCheckpoint,
 	encodeCheckpoint,
 	slotBytes,
+	slotCount,
 } from '../format/checkpoint.ts';
 import {checkpointFileName} from '../format/file-name.ts';
 import {Mismatch} from '../format/mismatch.ts';
@@ -18,10 +19,11 @@ import {readUpTo, writeAll} from './transfer.ts';
 export type CheckpointState = Omit<Checkpoint, 'version' | 'generation'>;
 
 /**
- * The checkpoint file: two slots, so that one durable checkpoint is whole at every moment.
+ * The checkpoint file: three slots, so that one durable checkpoint is whole at every moment, and every state is handed to
+ * the operating system at once, also while a sync is under way.
  *
- * Writes go to the slot that is not the durable one, over and over, until a sync makes it durable and the other one
- * free. Both slots are allocated at creation: moving the checkpoint needs no free space.
+ * One slot is durable, one may be under way to the device, and writes go to the third, over and over, until it is its
+ * turn. All are allocated at creation: moving the checkpoint needs no free space.
  */
 export class CheckpointFile {
 	readonly #path: string;
@@ -30,15 +32,15 @@ export class CheckpointFile {
 	#generation = 0;
 	/** The slot that a power cut cannot take. */
 	#durableSlot = 1;
+	/** The slot that is written to. */
+	#scratchSlot = 0;
+	/** Whether the scratch slot holds the last state: not after a write or a sync that failed. */
+	#isScratchWhole = false;
 	/** Counts of the states given to `write`, and of those that a power cut cannot take. */
 	#written = 0;
 	#synced = 0;
-	/** The sync under way; a state given meanwhile is held until it ends. */
 	#syncing: Promise<void> | undefined;
-	#held: CheckpointState | undefined;
 	#last: CheckpointState | undefined;
-	/** The slot may not hold the last state, after a write or a sync that failed: it is written again before the next sync. */
-	#isSpoiled = false;
 
 	constructor(directory: string, storage: Storage) {
 		this.#path = join(directory, checkpointFileName);
@@ -62,15 +64,16 @@ export class CheckpointFile {
 		}
 
 		this.#descriptor = this.#storage.open(this.#path, 'update');
-		const slots = [this.#readSlot(0), this.#readSlot(1)] as const;
-		const newest = newestOf(slots);
-		if (newest === undefined) {
-			return this.#withoutCheckpoint(slots as readonly [Mismatch, Mismatch]);
+		const slots = Array.from({length: slotCount}, (_, slot) => this.#readSlot(slot));
+		const checkpoints = slots.filter((slot): slot is Checkpoint => !(slot instanceof Mismatch));
+		const checkpoint = checkpoints.sort((a, b) => b.generation - a.generation)[0];
+		if (checkpoint === undefined) {
+			return this.#withoutCheckpoint(slots as Mismatch[]);
 		}
 
-		const {slot, checkpoint} = newest;
 		this.#generation = checkpoint.generation;
-		this.#durableSlot = slot;
+		this.#durableSlot = slots.indexOf(checkpoint);
+		this.#scratchSlot = (this.#durableSlot + 1) % slotCount;
 		if (checkpoint.version <= formatVersion) {
 			// A killed process may have left this slot in the system's cache only; from here on it is durable.
 			await this.#storage.sync(this.#descriptor);
@@ -80,7 +83,7 @@ export class CheckpointFile {
 	}
 
 	/** Zeros, or nothing, are a file that no state was ever written to: its creation may not have ended. */
-	#withoutCheckpoint(slots: readonly [Mismatch, Mismatch]): Mismatch | undefined {
+	#withoutCheckpoint(slots: Mismatch[]): Mismatch | undefined {
 		const damaged = slots.find(({found}) => found !== 'zeros');
 		if (!damaged) {
 			this.close();
@@ -98,7 +101,7 @@ export class CheckpointFile {
 		return {path: this.#path, offset: 0, bytes, lost: undefined, expected, found, quarantine};
 	}
 
-	/** Creates the file, with room for both slots, unless it is there. */
+	/** Creates the file, with room for all slots, unless it is there. */
 	create(): void {
 		if (this.#descriptor !== undefined) {
 			return;
@@ -120,11 +123,8 @@ export class CheckpointFile {
 	write(state: CheckpointState): void {
 		this.create();
 		this.#written++;
-		if (this.#syncing) {
-			this.#held = state;
-		} else {
-			this.#writeSlot(state);
-		}
+		this.#last = state;
+		this.#writeScratch(state);
 	}
 
 	/** Forces the last state written to the device: from here on it survives a power cut. */
@@ -134,12 +134,6 @@ export class CheckpointFile {
 			this.#syncing ??= this.#syncSlot();
 			await this.#syncing;
 		}
-	}
-
-	/** For an exit handler: writes at once, even beside a sync that will never end. */
-	writeNow(state: CheckpointState): void {
-		this.create();
-		this.#writeSlot(state);
 	}
 
 	/** Gives the descriptor back, once no sync is using it. */
@@ -155,36 +149,30 @@ export class CheckpointFile {
 	async #syncSlot(): Promise<void> {
 		const covered = this.#written;
 		try {
-			if (this.#isSpoiled) {
-				this.#writeSlot(this.#last!);
+			if (!this.#isScratchWhole) {
+				this.#writeScratch(this.#last!);
 			}
 
-			// Until it succeeds: a failed sync may have cost the slot, and the system may not know.
-			this.#isSpoiled = true;
+			const slot = this.#scratchSlot;
+			this.#scratchSlot = otherSlot(slot, this.#durableSlot);
+			this.#isScratchWhole = false;
 			await this.#storage.sync(this.#descriptor!);
-			this.#isSpoiled = false;
 			this.#synced = covered;
-			this.#durableSlot = 1 - this.#durableSlot;
+			this.#durableSlot = slot;
+		} catch (error) {
+			// The system may count lost bytes as written: what is there is written again before the next sync.
+			this.#isScratchWhole = false;
+			throw error;
 		} finally {
 			this.#syncing = undefined;
-			this.#writeHeld();
 		}
 	}
 
-	#writeHeld(): void {
-		const held = this.#held;
-		this.#held = undefined;
-		if (held && this.#descriptor !== undefined) {
-			this.#writeSlot(held);
-		}
-	}
-
-	#writeSlot(state: CheckpointState): void {
-		this.#last = state;
-		this.#isSpoiled = true;
+	#writeScratch(state: CheckpointState): void {
+		this.#isScratchWhole = false;
 		const bytes = encodeCheckpoint({...state, generation: ++this.#generation});
-		writeAll(this.#storage, this.#descriptor!, [bytes], (1 - this.#durableSlot) * slotBytes);
-		this.#isSpoiled = false;
+		writeAll(this.#storage, this.#descriptor!, [bytes], this.#scratchSlot * slotBytes);
+		this.#isScratchWhole = true;
 	}
 
 	#readSlot(slot: number): Checkpoint | Mismatch {
@@ -192,12 +180,7 @@ export class CheckpointFile {
 	}
 }
 
-function newestOf(slots: readonly [Checkpoint | Mismatch, Checkpoint | Mismatch]) {
-	const [first, second] = slots;
-	if (first instanceof Mismatch) {
-		return second instanceof Mismatch ? undefined : {slot: 1, checkpoint: second};
-	}
-
-	const isFirst = second instanceof Mismatch || first.generation > second.generation;
-	return isFirst ? {slot: 0, checkpoint: first} : {slot: 1, checkpoint: second};
+/** The one of the three slots that is neither of two. */
+function otherSlot(one: number, other: number): number {
+	return slotCount - one - other;
 }

@@ -112,3 +112,10 @@ export function quarantineFile(path: string, storage: Storage): string {
 		}
 	}
 }
+
+/** Bytes kept in quarantine. */
+export function quarantineSize(directory: string, storage: Storage): number {
+	const path = join(directory, quarantineDirectoryName);
+	const names = storage.stat(path)?.kind === 'directory' ? storage.list(path) : [];
+	return names.reduce((sum, name) => sum + (storage.stat(join(path, name))?.bytes ?? 0), 0);
+}

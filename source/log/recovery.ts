@@ -1,7 +1,7 @@
 import {randomBytes} from 'node:crypto';
 import {join} from 'node:path';
 import {type Corruption, QueueCodecError, QueueVersionError} from '../errors.ts';
-import type {Checkpoint} from '../format/checkpoint.ts';
+import type {Checkpoint, Delivered} from '../format/checkpoint.ts';
 import {checkpointFileName, parseSegmentFileName} from '../format/file-name.ts';
 import {Mismatch} from '../format/mismatch.ts';
 import {
@@ -45,6 +45,8 @@ export type Recovered = {
 	/** Where the block that holds it may start in its segment; 0 if not known. */
 	blockOffset: number;
 	nextSequence: number;
+	/** What was delivered out of order. */
+	delivered: Delivered;
 	report: RecoveryReport;
 };
 
@@ -83,6 +85,7 @@ export async function recover(
 		sequence: checkpoint?.sequence ?? segments[0]?.firstSequence ?? 0,
 		blockOffset: checkpoint?.blockOffset ?? 0,
 		nextSequence: 0,
+		delivered: checkpoint?.delivered ?? {next: 0, runs: []},
 		report,
 	};
 	await settleEnd(recovery);
@@ -180,7 +183,12 @@ async function settleEnd(recovery: Recovery): Promise<void> {
 	}
 
 	report.isClean = !checkpoint && !last;
-	recovery.nextSequence = Math.max(checkpoint?.sequence ?? 0, end?.nextSequence ?? 0, segments[0]?.firstSequence ?? 0);
+	recovery.nextSequence = Math.max(
+		checkpoint?.sequence ?? 0,
+		checkpoint?.delivered.next ?? 0,
+		end?.nextSequence ?? 0,
+		segments[0]?.firstSequence ?? 0,
+	);
 	for (const segment of segments) {
 		segment.isDirty = true;
 	}
@@ -284,12 +292,17 @@ async function finishReclaim({
 	}
 }
 
-function complete({segments, sequence, nextSequence, report}: Recovery): void {
+function complete({segments, sequence, nextSequence, delivered, report}: Recovery): void {
 	for (const [index, segment] of segments.entries()) {
 		segment.next = segments[index + 1];
 	}
 
-	report.records = nextSequence - sequence;
+	report.records = nextSequence - sequence - doneOutOfOrder(sequence, delivered);
 	report.segments = segments.length;
 	report.bytes = segments.reduce((sum, {end}) => sum + end, 0);
+}
+
+function doneOutOfOrder(sequence: number, {next, runs}: Delivered): number {
+	const pending = runs.reduce((sum, {records}) => sum + records, 0);
+	return Math.max(0, next - sequence - pending);
 }

@@ -1,8 +1,11 @@
+import {performance} from 'node:perf_hooks';
 import {type Corruption, QueueError, QueueStorageError, refusedRecord} from '../errors.ts';
 import {blockHeaderBytes, encodeBlockHeader} from '../format/block.ts';
+import {checkpointFileBytes, type Delivered} from '../format/checkpoint.ts';
 import type {Codec} from '../options.ts';
 import type {Storage} from '../storage.ts';
 import {CheckpointFile, type CheckpointState} from './checkpoint-file.ts';
+import {quarantineSize} from './quarantine.ts';
 import {type Recovered, type RecoveryReport, recover} from './recovery.ts';
 import {type Segment, segmentAt} from './segment.ts';
 import {type AppendedBlock, type ReadableLog, SegmentReader} from './segment-reader.ts';
@@ -16,6 +19,19 @@ export type SegmentLogOptions<T> = {
 	storage: Storage;
 	/** Told of damage that was set aside. */
 	report(corruption: Corruption): void;
+	/** The checkpoint is forced to the device whenever this many more records are done. */
+	maxRedelivery: number;
+	/** Told of segments that were removed. */
+	reclaimed(segments: number, bytes: number): void;
+};
+
+/** What the log has written, and how long that took, in milliseconds. */
+export type LogFigures = {
+	writes: number;
+	writeTime: number;
+	syncs: number;
+	syncTime: number;
+	slowestSync: number;
 };
 
 /**
@@ -31,6 +47,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	readonly report: (corruption: Corruption) => void;
 	/** What opening found and did. */
 	readonly recovery: RecoveryReport;
+	/** What an earlier run had delivered out of order. */
+	readonly delivered: Delivered;
 	readonly reader: SegmentReader<T>;
 	readonly #segments: Segment[];
 	readonly #segmentBytes: number;
@@ -47,7 +65,16 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	#created: number;
 	#createdDurably = 0;
 	#isCheckpointDue = false;
+	/** Says what is delivered out of order, for a checkpoint. */
+	#describeDelivered: () => Delivered = () => ({next: 0, runs: []});
 	#reclaiming: Promise<void> | undefined;
+	readonly #figures: LogFigures = {writes: 0, writeTime: 0, syncs: 0, syncTime: 0, slowestSync: 0};
+	readonly #maxRedelivery: number;
+	readonly #reclaimed: (segments: number, bytes: number) => void;
+	#quarantineBytes: number;
+	/** Up to where the end of this process, and a power cut, leave done what is done. */
+	#writtenDone: number;
+	#durablyDone: number;
 	/** A failed sync of records that are nowhere else: no later sync can vouch for them while they are not done. */
 	#unsyncable: {error: QueueStorageError; untilSequence: number} | undefined;
 
@@ -62,8 +89,17 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.codec = options.codec;
 		this.storage = options.storage;
 		this.onCorruption = options.onCorruption;
-		this.report = options.report;
+		this.report = corruption => {
+			this.#quarantineBytes += corruption.quarantine ? corruption.bytes : 0;
+			options.report(corruption);
+		};
+		this.#maxRedelivery = options.maxRedelivery;
+		this.#reclaimed = options.reclaimed;
+		this.#quarantineBytes = quarantineSize(directory, options.storage);
+		this.#writtenDone = recovered.sequence;
+		this.#durablyDone = recovered.sequence;
 		this.recovery = recovered.report;
+		this.delivered = recovered.delivered;
 		this.#segmentBytes = options.segmentBytes;
 		this.#checkpoint = checkpoint;
 		this.#segments = recovered.segments;
@@ -106,6 +142,22 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		return this.#isCheckpointDue;
 	}
 
+	/** How many more records are done than the checkpoint says. */
+	get unwrittenDone(): number {
+		return this.#doneSequence - this.#writtenDone;
+	}
+
+	/** What was written so far, and how long it took. */
+	get figures(): LogFigures {
+		return {...this.#figures};
+	}
+
+	/** Bytes of all files: segments, checkpoint and quarantine. */
+	get diskBytes(): number {
+		const checkpoint = this.#checkpoint.isCreated ? checkpointFileBytes : 0;
+		return this.bytes + checkpoint + this.#quarantineBytes;
+	}
+
 	/** Bytes of all segments. */
 	get bytes(): number {
 		return this.#segments.reduce((sum, {end}) => sum + end, 0);
@@ -125,7 +177,10 @@ export class SegmentLog<T> implements ReadableLog<T> {
 			const {segment} = writer;
 			const place = {records: records.length, firstSequence: this.#nextSequence, appendedAt: Date.now()};
 			const offset = segment.end;
+			const start = performance.now();
 			writer.append([encodeBlockHeader(payload, place, segment.identity), payload]);
+			this.#figures.writes++;
+			this.#figures.writeTime += performance.now() - start;
 			this.#nextSequence += records.length;
 			return {segment, ...place, offset, bytes};
 		} catch (error) {
@@ -142,6 +197,12 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		}
 	}
 
+	/** Says that what is delivered out of order has changed; `describe` is asked for it when a checkpoint is written. */
+	markDelivered(describe: () => Delivered): void {
+		this.#describeDelivered = describe;
+		this.#isCheckpointDue = true;
+	}
+
 	/** Hands the checkpoint to the operating system: what is done stays done if this process ends. Then reclaims. */
 	writeCheckpoint(): void {
 		if (!this.#isCheckpointDue) {
@@ -150,13 +211,23 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 		this.#write(this.#state(false));
 		this.#isCheckpointDue = false;
-		if (this.#isReclaimable()) {
+		if (this.#firstDone() || this.#doneSequence - this.#durablyDone >= this.#maxRedelivery) {
 			this.#reclaiming ??= this.#reclaim().finally(() => {
 				this.#reclaiming = undefined;
 			});
 			// A reclaim that fails is tried again at the next one; close() and sync() tell what is wrong.
 			this.#reclaiming.catch(() => {});
 		}
+	}
+
+	/** Frees the space of a log whose records are all done, though its last segment is not full. */
+	freeDone(): void {
+		if (this.#doneSequence === this.#nextSequence && this.#writer?.hasBlocks) {
+			this.#sealActive();
+			this.#isCheckpointDue = true;
+		}
+
+		this.writeCheckpoint();
 	}
 
 	/** Forces all appended records to the device: from here on they survive a power cut. */
@@ -213,7 +284,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	/** For an exit handler: leaves the checkpoint to the operating system, without a sync. */
 	closeNow(): void {
 		if (this.#isCheckpointDue) {
-			this.#checkpoint.writeNow(this.#state(false));
+			this.#checkpoint.write(this.#state(false));
 		}
 	}
 
@@ -299,7 +370,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		const end = this.#endNow();
 		try {
 			if (this.#writer?.segment === segment) {
-				await this.#writer.sync();
+				const writer = this.#writer;
+				await this.#timed(() => writer.sync());
 				this.#end = end;
 			} else {
 				await this.#syncSealed(segment);
@@ -372,7 +444,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 	async #syncCheckpoint(): Promise<void> {
 		try {
-			await this.#checkpoint.sync();
+			await this.#timed(() => this.#checkpoint.sync());
 		} catch (error) {
 			throw this.#cannotSync(error);
 		}
@@ -383,19 +455,30 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		return new QueueStorageError('force to the device the queue in', this.directory, cause, advice);
 	}
 
-	#isReclaimable(): boolean {
-		return this.#segments.length > 1 && this.#segments[1]!.firstSequence <= this.#doneSequence;
+	/** The first segment, if all its records were done before a sequence, and no more can come. */
+	#firstDone(sequence: number = this.#doneSequence): Segment | undefined {
+		const [first] = this.#segments;
+		const end = first?.next?.firstSequence ?? (this.#writer || this.#isLastUsable ? undefined : this.#nextSequence);
+		return end !== undefined && end <= sequence ? first : undefined;
 	}
 
 	/** Checkpoint durable, then unlink, then the directory: a crash in between leaves files that recovery removes. */
 	async #reclaim(): Promise<void> {
 		const done = this.#doneSequence;
 		await this.#syncCheckpoint();
-		while (this.#segments.length > 1 && this.#segments[1]!.firstSequence <= done) {
+		this.#durablyDone = done;
+		let segments = 0;
+		let bytes = 0;
+		for (let first = this.#firstDone(done); first; first = this.#firstDone(done)) {
 			this.#removeFirst();
+			segments++;
+			bytes += first.end;
 		}
 
-		await this.storage.syncDirectory(this.directory);
+		if (segments > 0) {
+			this.#reclaimed(segments, bytes);
+			await this.storage.syncDirectory(this.directory);
+		}
 	}
 
 	#removeFirst(): void {
@@ -403,6 +486,16 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.reader.leave(first!);
 		this.storage.unlink(first!.path);
 		this.#segments.shift();
+	}
+
+	/** Counts a wait for the device. */
+	async #timed(sync: () => Promise<void>): Promise<void> {
+		const start = performance.now();
+		await sync();
+		const time = performance.now() - start;
+		this.#figures.syncs++;
+		this.#figures.syncTime += time;
+		this.#figures.slowestSync = Math.max(this.#figures.slowestSync, time);
 	}
 
 	#endNow(): CheckpointState['end'] {
@@ -417,7 +510,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	#state(isClosed: boolean): CheckpointState {
 		const sequence = this.#doneSequence;
 		const blockOffset = this.reader.offsetOf(sequence);
-		return {queueId: this.queueId, sequence, blockOffset, end: this.#end, isClosed};
+		const delivered = this.#describeDelivered();
+		return {queueId: this.queueId, sequence, blockOffset, end: this.#end, isClosed, delivered};
 	}
 
 	/** Writes that the log ends here in order; a log whose records are all done goes but for the checkpoint. */

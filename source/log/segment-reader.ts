@@ -10,10 +10,17 @@ import {ReadAhead} from './read-ahead.ts';
 import type {Segment} from './segment.ts';
 
 /** The records of one block that are due. */
-export type LoadedBlock<T> = {records: T[]; bytes: number};
+export type LoadedBlock<T> = {records: T[]; bytes: number; appendedAt: number};
 
 /** Where a block was appended. */
-export type AppendedBlock = {segment: Segment; firstSequence: number; records: number; offset: number; bytes: number};
+export type AppendedBlock = {
+	segment: Segment;
+	firstSequence: number;
+	records: number;
+	offset: number;
+	bytes: number;
+	appendedAt: number;
+};
 
 /** What the reader reads: the log's segments in order, which grow behind it. */
 export type ReadableLog<T> = {
@@ -98,6 +105,26 @@ export class SegmentReader<T> {
 	/** Whether every record of the log was given out. */
 	get isAtEnd(): boolean {
 		return this.#sequence >= this.#log.nextSequence;
+	}
+
+	/** Goes on from a later sequence: what comes before it is done, and no loss. */
+	skipTo(sequence: number): void {
+		if (sequence > this.#sequence) {
+			this.#sequence = sequence;
+			this.#hint = 0;
+		}
+	}
+
+	/** A reader of its own that goes on from here, to look ahead: it reports no damage, the first one will. */
+	fork(): SegmentReader<T> {
+		const {segments, nextSequence, queueId, codec, storage, onCorruption} = this.#log;
+		const log = {segments, nextSequence, queueId, codec, storage, onCorruption, report() {}};
+		const fork = new SegmentReader<T>(log, this.#sequence, 0);
+		if (this.#segment) {
+			fork.#enter(this.#segment, this.#window.position);
+		}
+
+		return fork;
 	}
 
 	/** Passes a block that was just appended, whose records are still in memory: the reader must be at the end. */
@@ -302,7 +329,7 @@ export class SegmentReader<T> {
 		const due = firstSequence === this.#sequence ? records : records.slice(this.#sequence - firstSequence);
 		this.#accept(firstSequence, header.records, bytes);
 		this.#window.prefetch(this.#limit);
-		return {records: due, bytes};
+		return {records: due, bytes, appendedAt: header.appendedAt};
 	}
 
 	/** A payload that checks and does not decode is damage of one block, like any other. */

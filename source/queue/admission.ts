@@ -1,4 +1,3 @@
-import type {QueueRecordError} from '../errors.ts';
 import type {WaitingLine} from './waiting-line.ts';
 
 /** Records put by one call, with their estimated bytes, and how many of them are in the queue. */
@@ -11,21 +10,13 @@ export type PutLine<T> = WaitingLine<Put<T>, void>;
 export interface Admission<T> {
 	/** Adds what there is room for in memory, in this turn, of a put that waits for nobody. */
 	addNow(put: Put<T>): void;
+	/** Adds all records of a put in this turn, ahead of who waits. Fails if there is no room to be made. */
+	admitNow(put: Put<T>): void;
 	/** Admits puts that wait, and settles them. Fails as the file system does; what was not admitted stays in line. */
 	admit(): void | Promise<void>;
 	/** Admits all that wait, and appends all that is in memory only. */
 	finish(): Promise<void>;
-	/** Appends all that is in memory only, in this turn. */
-	spillAll(): void;
 }
-
-/** What an admission tells the queue. */
-export type AdmissionEvents = {
-	/** There are new records to take. */
-	added(): void;
-	/** A record that had been accepted into memory cannot be encoded, and was dropped. */
-	dropped(error: QueueRecordError): void;
-};
 
 export function isTaken<T>(put: Put<T>): boolean {
 	return put.taken === put.sizes.length;

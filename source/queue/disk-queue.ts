@@ -1,54 +1,26 @@
 import {EventEmitter} from 'node:events';
 import {performance} from 'node:perf_hooks';
-import {
-	type Corruption,
-	QueueClosedError,
-	QueueCorruptError,
-	type QueueRecordError,
-	QueueStorageError,
-} from '../errors.ts';
+import {type Corruption, QueueClosedError, QueueCorruptError, QueueEmptyError, QueueShutDownError} from '../errors.ts';
 import {msgpackCodec} from '../format/codec.ts';
-import type {DirectoryLock} from '../log/directory-lock.ts';
 import type {RecoveryReport} from '../log/recovery.ts';
-import type {SegmentLog} from '../log/segment-log.ts';
 import {
 	checkDirectory,
 	checkInteger,
 	checkMilliseconds,
 	checkWaitOptions,
+	type DeadLetter,
 	type DiskQueueOptions,
 	type ResolvedOptions,
 	resolveOptions,
 	type WaitOptions,
 } from '../options.ts';
 import {fileSystem, type Storage} from '../storage.ts';
-import {announceDeparture} from './departures.ts';
-import {onExit} from './exit-handler.ts';
-import {GetSide} from './get-side.ts';
+import {type DeadLetterTarget, Engine, type EngineParts} from './engine.ts';
+import {type DiskQueueEvents, hasSubscribers, publish} from './events.ts';
 import type {Lease} from './lease.ts';
 import {openDirectory} from './open-directory.ts';
-import {PutSide} from './put-side.ts';
-import type {GetManyOptions, Queue, QueueStats} from './queue.ts';
-import {RecordStore} from './record-store.ts';
+import type {Delivery, GetManyOptions, Queue, QueueStats} from './queue.ts';
 import {runsOf} from './runs.ts';
-
-/** Events of a `DiskQueue` and what their listeners are given. */
-export type DiskQueueEvents = {
-	/** The directory was not empty, or its last owner did not close it: what was found. Emitted once, after open. */
-	recovered: [report: RecoveryReport];
-	/** Damage was found and set aside. With no listener it is a process warning. */
-	corruption: [corruption: Corruption];
-	/** The queue begins to use the disk. */
-	spill: [];
-	/** The device has no room; puts wait. */
-	full: [cause: QueueStorageError];
-	/** It has room again. */
-	resume: [];
-	/** A record accepted into memory could not be encoded later, because it was changed after its put; it is lost. */
-	error: [error: QueueRecordError];
-	/** The queue was closed. */
-	close: [];
-};
 
 /**
  * A FIFO queue in one directory: records wait in memory while the consumers keep up, and on disk when they do not.
@@ -59,41 +31,25 @@ export type DiskQueueEvents = {
  * const order = await queue.get();
  * ```
  */
-export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents> implements Queue<T> {
+export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> implements Queue<T> {
 	/** The queue's directory, absolute. */
 	readonly directory: string;
+	/** Random id of the queue, in hexadecimal, kept for as long as its directory: with a sequence it names a record. */
+	readonly id: string;
 	/** What opening found and did. */
 	readonly recovery: RecoveryReport;
-	readonly #log: SegmentLog<T>;
-	readonly #lock: DirectoryLock;
-	readonly #store: RecordStore<T>;
-	readonly #puts: PutSide<T>;
-	readonly #gets: GetSide<T>;
-	readonly #forgetExit: () => void;
-	#turn: NodeJS.Immediate | undefined;
-	#closing: Promise<void> | undefined;
-	/** From here on leases are not settled any more: what is not done comes back at the next open. */
-	#isSaving = false;
-	readonly #leaving = new Set<Promise<unknown>>();
-	#isOnDisk: boolean;
+	readonly #engine: Engine<T>;
 
-	private constructor(log: SegmentLog<T>, lock: DirectoryLock, options: ResolvedOptions<T>) {
+	private constructor(parts: Pick<EngineParts<T>, 'log' | 'lock' | 'options' | 'deadLetter'>) {
 		super();
-		this.directory = log.directory;
-		this.recovery = log.recovery;
-		this.#log = log;
-		this.#lock = lock;
-		this.#isOnDisk = log.recovery.records > 0;
-		this.#store = new RecordStore<T>(log, {...options, headShare: options.durability === 'spill' ? 0.5 : 1});
-		this.#gets = new GetSide<T>(this.directory, this.#store, () => this.#taken());
-		this.#puts = new PutSide<T>(this.#store, log, options, {
-			added: () => this.#gets.added(),
-			schedule: () => this.#schedule(),
-			full: cause => this.#emitSoon('full', cause),
-			resume: () => this.#emitSoon('resume'),
-			dropped: error => this.#emitSoon('error', error),
+		this.directory = parts.log.directory;
+		this.id = parts.log.queueId.toString('hex');
+		this.recovery = parts.log.recovery;
+		this.#engine = new Engine<T>({
+			...parts,
+			emit: (name, ...values) => this.#emitSoon(name, values),
+			wantsEmpty: () => this.listenerCount('empty') > 0 || hasSubscribers('empty'),
 		});
-		this.#forgetExit = onExit(() => this.#saveNow());
 	}
 
 	/**
@@ -111,19 +67,48 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents> implem
 	static async open<T = unknown>(directory: string, options: DiskQueueOptions<T> = {}): Promise<DiskQueue<T>> {
 		checkDirectory(directory);
 		const resolved = resolveOptions(options);
-		// Damage is reported as the log is read, which only the queue does.
-		const report = (corruption: Corruption) => setImmediate(() => queue.#reportCorruption(corruption));
 		const codec = resolved.codec ?? msgpackCodec<T>();
 		const storage = (resolved.storage as Storage | undefined) ?? fileSystem;
-		const {log, lock} = await openDirectory<T>(directory, {...resolved, codec, storage, report});
-		const queue = new DiskQueue<T>(log, lock, resolved);
+		// The log tells of itself as it is read and reclaimed, which only the queue makes it do.
+		const {log, lock} = await openDirectory<T>(directory, {
+			...resolved,
+			codec,
+			storage,
+			report: corruption => setImmediate(() => queue.#reportCorruption(corruption)),
+			reclaimed: (segments, bytes) => queue.#emitSoon('reclaim', [{segments, bytes}]),
+		});
+		let queue: DiskQueue<T>;
+		try {
+			queue = new DiskQueue<T>({log, lock, options: resolved, deadLetter: await openDeadLetter(resolved)});
+			await queue.#engine.start();
+		} catch (error) {
+			log.closeFiles();
+			await lock.release();
+			throw error;
+		}
+
 		queue.#announceRecovery();
 		return queue;
 	}
 
 	/** Records that wait for a consumer, in memory and on disk. */
 	get size(): number {
-		return this.#store.size;
+		return this.#engine.store.size;
+	}
+
+	/** The same, by the name it has in Python. */
+	qsize(): number {
+		return this.size;
+	}
+
+	/** Whether no record waits. */
+	empty(): boolean {
+		return this.size === 0;
+	}
+
+	/** Whether as many records wait as `maxSize` allows. */
+	full(): boolean {
+		return this.#engine.limits.isFull;
 	}
 
 	/**
@@ -131,31 +116,56 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents> implem
 	 *
 	 * The queue keeps the object itself until it is written: do not change it afterwards.
 	 *
+	 * ```ts
+	 * await queue.put({id: 1}, {timeout: 1000});
+	 * ```
+	 *
 	 * @param options `timeout` in milliseconds and `signal`, for a put that must wait.
 	 * @returns Resolves when the record is in the queue, as the `durability` option says.
 	 * @throws `QueueRecordError` (`QUEUE_RECORD`): it cannot be stored, or is larger than `maxRecordBytes`.
 	 * @throws `QueueFullError` (`QUEUE_FULL`): no room within `timeout`. `AbortError` (`ABORT_ERR`): aborted.
 	 *   In both cases the record was not taken.
-	 * @throws `QueueClosedError` (`QUEUE_CLOSED`); `QueueStorageError` (`QUEUE_STORAGE`): the log cannot be written.
+	 * @throws `QueueShutDownError` (`QUEUE_SHUT_DOWN`), `QueueClosedError` (`QUEUE_CLOSED`); `QueueStorageError`
+	 *   (`QUEUE_STORAGE`): the log cannot be written.
 	 */
 	put(record: T, options?: WaitOptions): Promise<void> {
 		try {
-			this.#check('put', options);
-			return this.#puts.put(record, options);
+			this.#checkPut(options);
+			return this.#engine.puts.put(record, options);
 		} catch (error) {
 			return Promise.reject(error);
 		}
 	}
 
 	/**
+	 * Puts a record without waiting: with `'spill'` and `'write'` it is as durable as after `put`, with `'fsync'` after the
+	 * next `put` or `sync`.
+	 *
+	 * ```ts
+	 * queue.putNowait({id: 1});
+	 * ```
+	 *
+	 * @throws `QueueFullError` (`QUEUE_FULL`): there is no room, or other puts wait for it.
+	 * @throws Otherwise as `put`.
+	 */
+	putNowait(record: T): void {
+		this.#checkPut();
+		this.#engine.puts.putNow(record);
+	}
+
+	/**
 	 * Puts records in order. Those before one that is refused, late or aborted are put.
+	 *
+	 * ```ts
+	 * await queue.putMany(orders);
+	 * ```
 	 *
 	 * @param records Any iterable; it is read as the queue takes records, up to 512 ahead.
 	 * @param options As for `put`, for each part that must wait.
 	 * @returns Resolves when the last record is in the queue. Errors are those of `put`, and of the iterable.
 	 */
 	async putMany(records: Iterable<T> | AsyncIterable<T>, options?: WaitOptions): Promise<void> {
-		this.#check('put', options);
+		this.#checkPut(options);
 		for await (const run of runsOf(records)) {
 			await this.putRun(run, options);
 		}
@@ -165,96 +175,220 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents> implem
 	 * Takes the first record. It is done when the promise resolves: a crash from then on does not bring it back, save as
 	 * `sync` describes.
 	 *
+	 * ```ts
+	 * const order = await queue.get({timeout: 1000});
+	 * ```
+	 *
 	 * @param options `timeout` in milliseconds and `signal`, for a get that must wait.
 	 * @throws `QueueEmptyError` (`QUEUE_EMPTY`): no record within `timeout`. `AbortError` (`ABORT_ERR`): aborted.
 	 *   In both cases none was taken.
-	 * @throws `QueueClosedError` (`QUEUE_CLOSED`); `QueueStorageError` (`QUEUE_STORAGE`): the disk cannot be read, and
-	 *   nothing is lost; `QueueCorruptError` (`QUEUE_CORRUPT`) with `onCorruption: 'throw'`.
+	 * @throws `QueueShutDownError` (`QUEUE_SHUT_DOWN`): shut down, and empty. `QueueClosedError` (`QUEUE_CLOSED`).
+	 * @throws `QueueStorageError` (`QUEUE_STORAGE`): the disk cannot be read, and nothing is lost; `QueueCorruptError`
+	 *   (`QUEUE_CORRUPT`) with `onCorruption: 'throw'`.
 	 */
 	get(options?: WaitOptions): Promise<T> {
 		try {
 			this.#check('get', options);
-			return this.#gets.take(takeOne<T>, options);
+			return this.#engine.gets.take(this.#takeOne, options);
 		} catch (error) {
 			return Promise.reject(error);
 		}
 	}
 
 	/**
+	 * Takes the first record without waiting; one that is on disk is read in this turn.
+	 *
+	 * ```ts
+	 * const order = queue.getNowait();
+	 * ```
+	 *
+	 * @throws `QueueEmptyError` (`QUEUE_EMPTY`): no record waits, or other gets wait for it.
+	 * @throws Otherwise as `get`.
+	 */
+	getNowait(): T {
+		this.#check('get');
+		const records = this.#engine.gets.takeNow(() => this.#engine.take(1, 'now'));
+		if (!records) {
+			throw new QueueEmptyError(this.directory, undefined);
+		}
+
+		return records[0]!;
+	}
+
+	/**
 	 * Takes up to `max` records, in order: waits for the first as `get` does, then up to `maxWait` for more.
+	 *
+	 * ```ts
+	 * const batch = await queue.getMany(500, {maxWait: 1000});
+	 * ```
 	 *
 	 * @param max From 1 up.
 	 * @param options As for `get`; `maxWait` in milliseconds, 0 if not given.
 	 * @returns At least one record. Once one is taken, an abort ends the wait and what was taken is returned.
 	 */
-	async getMany(max: number, options: GetManyOptions = {}): Promise<T[]> {
-		this.#check('get', options);
-		checkInteger('max', max, {min: 1});
-		const {maxWait = 0, ...waitOptions} = options;
-		checkMilliseconds('maxWait', maxWait);
-		const records = await this.#gets.take(takeMany<T>(max), waitOptions);
-		return maxWait > 0 && records.length < max ? this.#getMore(records, max, {...options, maxWait}) : records;
+	async getMany(max: number, options?: GetManyOptions): Promise<T[]> {
+		return this.#collect(max, options, count => this.#engine.take(count));
+	}
+
+	/**
+	 * Takes the first record until it is settled: what was not acknowledged comes back, after a crash too, and says how
+	 * often it was delivered. A record is in the log when it is delivered. At most 4096 may be in flight; more wait.
+	 *
+	 * ```ts
+	 * const delivery = await queue.receive();
+	 * await upload(delivery.record).then(() => delivery.ack(), () => delivery.nack({delay: 1000}));
+	 * ```
+	 *
+	 * @param options `timeout` in milliseconds and `signal`, for a call that must wait.
+	 * @throws As `get`.
+	 */
+	async receive(options?: WaitOptions): Promise<Delivery<T>> {
+		const [delivery] = await this.#collect(1, options, count => this.#engine.deliver(count));
+		return delivery!;
+	}
+
+	/**
+	 * Takes up to `max` records, each until it is settled. Waits as `getMany` does.
+	 *
+	 * ```ts
+	 * for (const {record, ack} of await queue.receiveMany(100, {maxWait: 500})) { … }
+	 * ```
+	 */
+	async receiveMany(max: number, options?: GetManyOptions): Promise<Array<Delivery<T>>> {
+		return this.#collect(max, options, count => this.#engine.deliver(count));
+	}
+
+	/**
+	 * Copies the next record, or up to `count`, without taking them; those on disk are read in this turn. Records that
+	 * wait for the delay of a `nack` are left out.
+	 *
+	 * ```ts
+	 * const next = queue.peek();
+	 * const some = queue.peek(10);
+	 * ```
+	 *
+	 * @param count From 1 up.
+	 * @returns `undefined`, or an empty array, if no record waits.
+	 * @throws `RangeError` (`QUEUE_INVALID_ARGUMENT`); `QueueClosedError` (`QUEUE_CLOSED`); errors of reading as `get`.
+	 */
+	peek(): T | undefined;
+	peek(count: number): T[];
+	peek(count?: number): T | T[] | undefined {
+		this.#check('peek');
+		if (count === undefined) {
+			return this.#engine.store.peek(1)[0];
+		}
+
+		checkInteger('count', count, {min: 1});
+		return this.#engine.store.peek(count);
+	}
+
+	/**
+	 * Says that a record taken by `get`, `getNowait` or `getMany` is worked on. The `ack` of a delivery says the same.
+	 *
+	 * ```ts
+	 * await work(await queue.get());
+	 * queue.taskDone();
+	 * ```
+	 *
+	 * @throws `QueueTaskDoneError` (`QUEUE_TASK_DONE`): called more often than records were taken.
+	 */
+	taskDone(): void {
+		this.#engine.tasks.done();
+	}
+
+	/**
+	 * Waits until no record waits, and every record taken is done.
+	 *
+	 * ```ts
+	 * await queue.join();
+	 * ```
+	 *
+	 * @param options `timeout` in milliseconds and `signal`.
+	 * @throws `QueueUnfinishedError` (`QUEUE_UNFINISHED`): not within `timeout`; `AbortError` (`ABORT_ERR`);
+	 *   `QueueClosedError` (`QUEUE_CLOSED`).
+	 */
+	async join(options?: WaitOptions): Promise<void> {
+		this.#check('join', options);
+		await this.#engine.tasks.join(options);
 	}
 
 	/**
 	 * Forces all accepted records, and all that is done, to the device.
+	 *
+	 * ```ts
+	 * await queue.sync();
+	 * ```
 	 *
 	 * @returns Resolves when they survive a power cut: nothing accepted is lost, and nothing done comes back.
 	 * @throws `QueueStorageError` (`QUEUE_STORAGE`): the device refused; what was not synced before may be lost in a power cut.
 	 */
 	async sync(): Promise<void> {
 		this.#check('sync');
-		this.#puts.spillAll();
-		await this.#log.sync();
+		await this.#engine.sync();
+	}
+
+	/**
+	 * Drops all records that wait, on disk too. Deliveries in flight stay with their consumers; puts that wait come in.
+	 *
+	 * ```ts
+	 * await queue.clear();
+	 * ```
+	 */
+	async clear(): Promise<void> {
+		this.#check('clear');
+		this.#engine.clear();
+	}
+
+	/**
+	 * Ends the queue's work, as `queue.Queue.shutdown` does in Python 3.13: puts are refused from now on, and those that
+	 * wait reject; gets go on until no record is left, then reject. Streams and iterations end there. The queue stays open.
+	 *
+	 * ```ts
+	 * queue.shutdown();
+	 * ```
+	 *
+	 * @param options `immediate` also drops all records that wait.
+	 */
+	shutdown({immediate = false}: {immediate?: boolean | undefined} = {}): void {
+		this.#check('shut down');
+		this.#engine.shutdown(immediate);
 	}
 
 	/**
 	 * Saves what is in memory to the device, gives back what is in flight, and lets go of the directory. Calls that wait
 	 * for a record reject with `QUEUE_CLOSED`; puts that wait are finished. Idempotent.
 	 *
+	 * ```ts
+	 * await queue.close();
+	 * ```
+	 *
 	 * @throws `QueueStorageError` (`QUEUE_STORAGE`): something could not be saved. The directory is let go all the same.
 	 */
 	close(): Promise<void> {
-		if (!this.#closing) {
-			this.#closing = this.#close();
-			announceDeparture(this.directory, this.#closing);
-		}
-
-		return this.#closing;
+		return this.#engine.close();
 	}
 
-	/** Figures of this moment. */
+	/** Figures of this moment, and since the queue was opened. */
 	stats(): QueueStats {
-		const memory = this.#store.memory;
-		return {
-			size: this.#store.size,
-			memoryRecords: memory.records,
-			memoryBytes: memory.bytes,
-			diskRecords: this.#store.diskSize,
-			diskBytes: this.#log.bytes,
-			segments: this.#log.segments.length,
-			nextSequence: this.#log.nextSequence,
-			inFlight: this.#store.inFlight,
-			waitingPuts: this.#puts.waiting,
-			waitingGets: this.#gets.waiting,
-		};
+		return this.#engine.stats();
 	}
 
 	/** Lets a call that waits for a record keep the process alive, as a socket does. The default. */
 	ref(): this {
-		this.#gets.keepProcessAlive(true);
+		this.#engine.gets.keepProcessAlive(true);
 		return this;
 	}
 
 	/** Lets the process end although a call waits for a record. */
 	unref(): this {
-		this.#gets.keepProcessAlive(false);
+		this.#engine.gets.keepProcessAlive(false);
 		return this;
 	}
 
 	/**
-	 * Takes record by record, for ever; ends when the queue is closed. A record is done when the next one is asked for:
-	 * leaving the loop by `break` or a throw puts it back at the head, and leaves the queue open.
+	 * Takes record by record; ends when the queue is closed, or shut down and empty. A record is done when the next one is
+	 * asked for: leaving the loop by `break` or a throw puts it back at the head, and leaves the queue open.
 	 */
 	async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
 		for (let lease = await this.#leaseNext(); lease; lease = await this.#leaseNext()) {
@@ -280,48 +414,43 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents> implem
 	 */
 	async lease(max: number, isOver: () => boolean, signal?: AbortSignal): Promise<Lease<T> | undefined> {
 		this.#check('get');
-		const request = (store: RecordStore<T>) => {
-			const lease = store.lease(max);
-			return lease || (isOver() && store.size === 0) ? {value: lease} : undefined;
-		};
-		return this.#gets.take(request, signal && {signal});
+		const lease = await this.#engine.gets.take(() => wrap(this.#engine.lease(max, isOver)), signal && {signal});
+		return lease ?? undefined;
 	}
 
 	/** Puts records as one run, see `putMany`. @internal */
 	async putRun(records: T[], options?: WaitOptions): Promise<void> {
-		this.#check('put', options);
-		await this.#puts.putRun(records, options);
+		this.#checkPut(options);
+		await this.#engine.puts.putRun(records, options);
 	}
 
 	/** Says that the next `count` records of a lease are done. Nothing happens once the queue is being saved. @internal */
 	settle(lease: Lease<T>, count: number): void {
-		if (!this.#isSaving && count > 0) {
-			this.#store.settle(lease, count);
-			this.#taken();
-		}
+		this.#engine.settle(lease, count);
 	}
 
 	/** Gives back what is not done of a lease, to its place in the queue. @internal */
 	giveBack(lease: Lease<T>): void {
-		if (!this.#isSaving) {
-			this.#store.giveBack(lease);
-			this.#gets.added();
-		}
+		this.#engine.giveBack(lease);
 	}
 
 	/** Lets a consumer that is leaving settle its leases before the queue closes. @internal */
 	awaitBeforeClose(left: Promise<unknown>): void {
-		this.#leaving.add(left);
-		left.finally(() => this.#leaving.delete(left)).catch(() => {});
+		this.#engine.awaitBeforeClose(left);
 	}
 
 	/** Asks again who waits for a lease whether it is over. @internal */
 	wake(): void {
-		this.#gets.added();
+		this.#engine.gets.added();
 	}
 
+	readonly #takeOne = (): {value: T} | undefined => {
+		const records = this.#engine.take(1);
+		return records && {value: records[0]!};
+	};
+
 	#check(operation: string, options?: WaitOptions): void {
-		if (this.#closing) {
+		if (this.#engine.isClosing) {
 			throw new QueueClosedError(operation, this.directory);
 		}
 
@@ -330,23 +459,35 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents> implem
 		}
 	}
 
-	/** Collects more records until there are enough or the time is over. What was taken is never lost by an error. */
-	async #getMore(
-		records: T[],
+	#checkPut(options?: WaitOptions): void {
+		this.#check('put', options);
+		if (this.#engine.isShutDown) {
+			throw new QueueShutDownError('put', this.directory);
+		}
+	}
+
+	/** Takes up to `max` of something: waits for the first, then up to `maxWait` for more. */
+	async #collect<R>(
 		max: number,
-		{maxWait, signal}: {maxWait: number; signal?: AbortSignal | undefined},
-	): Promise<T[]> {
+		options: GetManyOptions | undefined,
+		take: (count: number) => R[] | undefined,
+	): Promise<R[]> {
+		this.#check('get', options);
+		checkInteger('max', max, {min: 1});
+		const {maxWait = 0, signal} = options ?? {};
+		checkMilliseconds('maxWait', maxWait);
+		const taken = await this.#engine.gets.take(() => wrap(take(max)), options);
 		const deadline = performance.now() + maxWait;
-		for (let left = maxWait; left > 0 && records.length < max; left = deadline - performance.now()) {
+		for (let left = maxWait; left > 0 && taken.length < max; left = deadline - performance.now()) {
 			try {
-				const more = await this.#gets.take(takeMany<T>(max - records.length), {timeout: left, signal});
-				records.push(...more);
+				taken.push(...(await this.#engine.gets.take(() => wrap(take(max - taken.length)), {timeout: left, signal})));
 			} catch {
+				// Late, aborted or closed: what was taken is never lost by an error.
 				break;
 			}
 		}
 
-		return records;
+		return taken;
 	}
 
 	async #leaseNext(): Promise<Lease<T> | undefined> {
@@ -361,43 +502,10 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents> implem
 		}
 	}
 
-	/** There may be room for puts that wait, and more done than the checkpoint says. */
-	#taken(): void {
-		if (this.#log.isCheckpointDue || this.#puts.waiting > 0) {
-			this.#schedule();
-		}
-	}
-
-	#schedule(): void {
-		this.#turn ??= setImmediate(() => {
-			this.#turn = undefined;
-			this.#puts.turn();
-			this.#writeCheckpoint();
-			this.#announceSpill();
-		});
-	}
-
-	/** A checkpoint that cannot be written now costs redelivery only, and stays due: sync() and close() tell why. */
-	#writeCheckpoint(): void {
-		try {
-			this.#log.writeCheckpoint();
-		} catch {
-			// Stays due.
-		}
-	}
-
 	/** Listeners run later, so that none of them runs in the middle of an operation. */
-	#emitSoon<Name extends keyof DiskQueueEvents>(name: Name, ...values: DiskQueueEvents[Name]): void {
+	#emitSoon<Name extends keyof DiskQueueEvents<T>>(name: Name, values: DiskQueueEvents<T>[Name]): void {
+		publish(name, this, values);
 		process.nextTick(() => (this as EventEmitter).emit(name, ...values));
-	}
-
-	#announceSpill(): void {
-		const isOnDisk = this.#store.diskSize > 0;
-		if (isOnDisk && !this.#isOnDisk) {
-			this.#emitSoon('spill');
-		}
-
-		this.#isOnDisk = isOnDisk;
 	}
 
 	/** Tells what recovery found, once the opener has had a turn to listen. */
@@ -405,7 +513,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents> implem
 		const {isClean, segments, corruptions} = this.recovery;
 		if (!isClean || segments > 0 || corruptions.length > 0) {
 			setImmediate(() => {
-				this.emit('recovered', this.recovery);
+				this.#emitSoon('recovered', [this.recovery]);
 				for (const corruption of corruptions) {
 					this.#reportCorruption(corruption);
 				}
@@ -414,54 +522,26 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents> implem
 	}
 
 	#reportCorruption(corruption: Corruption): void {
-		if (this.listenerCount('corruption') > 0) {
-			this.emit('corruption', corruption);
-		} else {
+		if (this.listenerCount('corruption') === 0) {
 			process.emitWarning(new QueueCorruptError(corruption).message, {type: 'QueueCorruption', code: 'QUEUE_CORRUPT'});
 		}
-	}
 
-	async #close(): Promise<void> {
-		this.#gets.close(new QueueClosedError('get', this.directory));
-		await Promise.allSettled(this.#leaving);
-		this.#isSaving = true;
-		clearImmediate(this.#turn);
-		const failures: unknown[] = [];
-		const attempt = (step: () => Promise<void>) => step().catch(error => failures.push(error));
-		await attempt(() => this.#puts.finish());
-		await attempt(() => this.#log.close());
-		await attempt(() => this.#lock.release());
-		this.#forgetExit();
-		this.#emitSoon('close');
-		if (failures.length > 0) {
-			throw this.#notSaved(failures[0]);
-		}
-	}
-
-	#notSaved(error: unknown): QueueStorageError {
-		const cause = error instanceof QueueStorageError ? error.cause : error;
-		const advice = 'What was in memory only may be lost; what is on disk is there at the next open.';
-		return new QueueStorageError('save all records of the queue in', this.directory, cause, advice);
-	}
-
-	/** The process exits: what is in memory is handed to the operating system, in this turn. */
-	#saveNow(): void {
-		try {
-			this.#puts.spillAll();
-			this.#log.closeNow();
-		} finally {
-			this.#lock.releaseSync();
-		}
+		this.#emitSoon('corruption', [corruption]);
 	}
 }
 
-function takeOne<T>(store: RecordStore<T>): {value: T} | undefined {
-	const records = store.take(1);
-	return records && {value: records[0]!};
-}
+/** Opens the dead-letter queue that is given as a directory. What is put there must be no less durable than here. */
+async function openDeadLetter<T>(options: ResolvedOptions<T>): Promise<DeadLetterTarget<T> | undefined> {
+	const {deadLetter, durability, codec} = options;
+	if (typeof deadLetter !== 'string') {
+		return deadLetter && {queue: deadLetter, close: async () => {}};
+	}
 
-function takeMany<T>(max: number): (store: RecordStore<T>) => {value: T[]} | undefined {
-	return store => wrap(store.take(max));
+	const queue: DiskQueue<DeadLetter<T>> = await DiskQueue.open<DeadLetter<T>>(deadLetter, {
+		durability: durability === 'fsync' ? 'fsync' : 'write',
+		codec: codec as never,
+	});
+	return {queue, close: () => queue.close()};
 }
 
 function wrap<V>(value: V | undefined): {value: V} | undefined {

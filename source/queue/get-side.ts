@@ -4,13 +4,13 @@ import {KeepAlive} from './keep-alive.ts';
 import type {RecordStore} from './record-store.ts';
 import {WaitingLine} from './waiting-line.ts';
 
-/** Takes something from the store; undefined if it must wait. Wrapped, since any value may be a record. */
-type Request<T> = (store: RecordStore<T>) => {value: unknown} | undefined;
+/** Takes something; undefined if it must wait. Wrapped, since any value may be a record. */
+type Request = () => {value: unknown} | undefined;
 
 /** The consumers' side of a queue: who takes now, who waits, and when the disk is read. */
 export class GetSide<T> {
 	readonly #store: RecordStore<T>;
-	readonly #line: WaitingLine<Request<T>, unknown>;
+	readonly #line: WaitingLine<Request, unknown>;
 	/** Called after records were taken. */
 	readonly #onTaken: () => void;
 	readonly #keepAlive = new KeepAlive();
@@ -32,9 +32,9 @@ export class GetSide<T> {
 	}
 
 	/** Takes what a request asks for, in turn. Throws what the request throws. */
-	take<R>(request: (store: RecordStore<T>) => {value: R} | undefined, options: WaitOptions | undefined): Promise<R> {
+	take<R>(request: () => {value: R} | undefined, options: WaitOptions | undefined): Promise<R> {
 		if (this.#line.length === 0 && !options?.signal?.aborted) {
-			const taken = request(this.#store);
+			const taken = request();
 			if (taken) {
 				this.#onTaken();
 				return Promise.resolve(taken.value);
@@ -44,6 +44,17 @@ export class GetSide<T> {
 		const promise = this.#line.wait(request, options) as Promise<R>;
 		this.#loadIfDue();
 		return promise;
+	}
+
+	/** Takes something in this turn, unless others wait for it. */
+	takeNow<R>(request: () => R | undefined): R | undefined {
+		this.#serve();
+		const taken = this.#line.length === 0 ? request() : undefined;
+		if (taken !== undefined) {
+			this.#onTaken();
+		}
+
+		return taken;
 	}
 
 	/** Serves who waits, at the end of this turn: what is added until then goes in one piece. */
@@ -71,7 +82,7 @@ export class GetSide<T> {
 	#serve(): void {
 		for (let waiter = this.#line.first(); waiter; waiter = this.#line.first()) {
 			try {
-				const taken = waiter.request(this.#store);
+				const taken = waiter.request();
 				if (!taken) {
 					this.#loadIfDue();
 					return;

@@ -5,11 +5,15 @@ export class Lease<T> {
 	done = 0;
 	/** Sequence of the first record; undefined while they are not in the log. */
 	sequence: number | undefined;
-	isReturned = false;
+	/** How often they were delivered by `receive`, this time counted. */
+	attempts: number;
+	/** `ready`: given back, to be taken again. `delayed`: given back, and not to be taken yet. */
+	state: 'inFlight' | 'ready' | 'delayed' = 'inFlight';
 
-	constructor(records: T[], sequence: number | undefined) {
+	constructor(records: T[], sequence: number | undefined, attempts = 0) {
 		this.records = records;
 		this.sequence = sequence;
+		this.attempts = attempts;
 	}
 
 	/** How many are not done. */
@@ -17,8 +21,25 @@ export class Lease<T> {
 		return this.records.length - this.done;
 	}
 
+	/** Sequence of the first that is not done; undefined while it is not in the log. */
+	get first(): number | undefined {
+		return this.sequence === undefined ? undefined : this.sequence + this.done;
+	}
+
+	/** Sequence behind the last record, which no other run has; undefined while they are not in the log. */
+	get end(): number | undefined {
+		return this.sequence === undefined ? undefined : this.sequence + this.records.length;
+	}
+
 	/** The records that are not done. */
 	rest(): T[] {
 		return this.records.slice(this.done);
+	}
+
+	/** Cuts off the first `count` that are not done. */
+	split(count: number): Lease<T> {
+		const front = new Lease(this.records.slice(this.done, this.done + count), this.first, this.attempts);
+		this.done += count;
+		return front;
 	}
 }

@@ -1,13 +1,22 @@
-import {QueueRecordError} from '../errors.ts';
+import {QueueFullError, QueueRecordError, QueueStorageError} from '../errors.ts';
+import {blockHeaderBytes} from '../format/block.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
-import {type Admission, type AdmissionEvents, isTaken, type Put, type PutLine} from './admission.ts';
-import {blockLimit, type RecordStore} from './record-store.ts';
+import {type Admission, isTaken, type Put, type PutLine} from './admission.ts';
+import type {Limits} from './limits.ts';
+import {maxBlockRecords, type RecordStore} from './record-store.ts';
 import type {Waiter} from './waiting-line.ts';
 
 /** Blocks that one turn appends, and one sync forces to the device, at most. */
 const blocksPerGroup = 4;
 
-type BlockLimit = {records: number; bytes: number};
+export type LogAdmissionOptions = {
+	/** Whether a put waits for the device. */
+	isSyncing: boolean;
+	/** Bound of a block. */
+	blockBytes: number;
+	/** Told when there are new records to take. */
+	added(): void;
+};
 
 /** Blocks appended together, and the puts whose last record is among them. */
 type Group<T> = {firstSequence: number; blocks: T[][]; waiters: Array<Waiter<Put<T>, void>>; error: unknown};
@@ -20,20 +29,21 @@ export class LogAdmission<T> implements Admission<T> {
 	readonly #store: RecordStore<T>;
 	readonly #log: SegmentLog<T>;
 	readonly #line: PutLine<T>;
-	readonly #events: AdmissionEvents;
-	readonly #isSyncing: boolean;
+	readonly #limits: Limits<T>;
+	readonly #options: LogAdmissionOptions;
 
 	constructor(
 		store: RecordStore<T>,
 		log: SegmentLog<T>,
 		line: PutLine<T>,
-		{isSyncing, ...events}: AdmissionEvents & {isSyncing: boolean},
+		limits: Limits<T>,
+		options: LogAdmissionOptions,
 	) {
 		this.#store = store;
 		this.#log = log;
 		this.#line = line;
-		this.#events = events;
-		this.#isSyncing = isSyncing;
+		this.#limits = limits;
+		this.#options = options;
 	}
 
 	addNow(): void {
@@ -43,7 +53,7 @@ export class LogAdmission<T> implements Admission<T> {
 	/** In this turn, unless there is a sync to wait for. */
 	admit(): void | Promise<void> {
 		const group = this.#appendGroup();
-		if (this.#isSyncing) {
+		if (this.#options.isSyncing) {
 			return this.#syncAndSettle(group);
 		}
 
@@ -56,8 +66,19 @@ export class LogAdmission<T> implements Admission<T> {
 		}
 	}
 
-	spillAll(): void {
-		// Nothing is in memory only.
+	/** A record that must come in now: appended alone, and durable with the next sync. */
+	admitNow(put: Put<T>): void {
+		while (!isTaken(put)) {
+			if (!this.#limits.makeRoom()) {
+				throw new QueueFullError(this.#log.directory, undefined);
+			}
+
+			this.#limits.checkBytes(put.sizes[put.taken]! + blockHeaderBytes);
+			this.#store.append([put.records[put.taken]!]);
+			put.taken++;
+		}
+
+		this.#options.added();
 	}
 
 	/** Appends blocks of what waits; an error ends the group, and leaves in line what was not appended. */
@@ -65,18 +86,23 @@ export class LogAdmission<T> implements Admission<T> {
 		const group: Group<T> = {firstSequence: this.#log.nextSequence, blocks: [], waiters: [], error: undefined};
 		try {
 			while (group.blocks.length < blocksPerGroup && this.#line.length > 0) {
-				this.#appendBlock(group, blockLimit);
+				this.#appendBlock(group, maxBlockRecords);
 			}
 		} catch (error) {
 			group.error = error;
 		}
 
-		this.#events.added();
+		this.#options.added();
 		return group;
 	}
 
-	#appendBlock(group: Group<T>, limit: BlockLimit): void {
-		const records = this.#gather(limit);
+	#appendBlock(group: Group<T>, max: number): void {
+		if (!this.#limits.makeRoom()) {
+			throw new QueueFullError(this.#log.directory, undefined);
+		}
+
+		const {records, bytes} = this.#gather(Math.min(max, this.#limits.room));
+		this.#limits.checkBytes(bytes + blockHeaderBytes);
 		try {
 			this.#store.append(records);
 		} catch (error) {
@@ -95,28 +121,29 @@ export class LogAdmission<T> implements Admission<T> {
 		}
 
 		if (records > 1) {
-			this.#appendBlock(group, {...blockLimit, records: 1});
+			this.#appendBlock(group, 1);
 		} else {
 			this.#line.claimFirst()!.reject(error);
 		}
 	}
 
-	/** The next records of those who wait, as many as fit the limit, but at least one. They stay in line. */
-	#gather(limit: BlockLimit): T[] {
-		const gathered: T[] = [];
-		let total = 0;
+	/** The next records of those who wait, up to `max`, as many as fit a block, but at least one. They stay in line. */
+	#gather(max: number): {records: T[]; bytes: number} {
+		const records: T[] = [];
+		let bytes = 0;
 		for (const {request} of this.#line.waiting()) {
 			for (let index = request.taken; index < request.sizes.length; index++) {
-				total += request.sizes[index]!;
-				if (gathered.length === limit.records || (gathered.length > 0 && total > limit.bytes)) {
-					return gathered;
+				const size = request.sizes[index]!;
+				if (records.length === max || (records.length > 0 && bytes + size > this.#options.blockBytes)) {
+					return {records, bytes};
 				}
 
-				gathered.push(request.records[index]!);
+				records.push(request.records[index]!);
+				bytes += size;
 			}
 		}
 
-		return gathered;
+		return {records, bytes};
 	}
 
 	/** Counts appended records off the line. */
@@ -134,12 +161,15 @@ export class LogAdmission<T> implements Admission<T> {
 
 	/**
 	 * Forces a group to the device: from here on it survives a power cut. A sync that fails is not tried again on that
-	 * file; the records, still in memory, go to a fresh segment. Failing there too, the group's puts reject.
+	 * file; the records, still in memory, go to a fresh segment. Failing there too, for whatever reason, the group's puts
+	 * reject and writing ends: consumers may have been given those records, so their sequences must not go to others.
 	 */
 	async #syncAndSettle(group: Group<T>): Promise<void> {
 		try {
 			await this.#log.syncRecords().catch(() => this.#appendAgain(group));
-		} catch (error) {
+		} catch (cause) {
+			const advice = 'Nothing more is written. Open the queue again when the device is in order.';
+			const error = new QueueStorageError('append again, after a failed sync, to', this.#log.directory, cause, advice);
 			for (const waiter of group.waiters) {
 				waiter.reject(error);
 			}

@@ -1,5 +1,6 @@
-import {QueueRecordError} from '../errors.ts';
-import {type Admission, type AdmissionEvents, isTaken, type Put, type PutLine} from './admission.ts';
+import {QueueFullError} from '../errors.ts';
+import {type Admission, isTaken, type Put, type PutLine} from './admission.ts';
+import type {Limits} from './limits.ts';
 import type {RecordStore} from './record-store.ts';
 
 /** Blocks that one turn of the event loop spills at most, so that others get theirs. */
@@ -12,16 +13,31 @@ const blocksPerTurn = 4;
 export class MemoryAdmission<T> implements Admission<T> {
 	readonly #store: RecordStore<T>;
 	readonly #line: PutLine<T>;
-	readonly #events: AdmissionEvents;
+	readonly #limits: Limits<T>;
+	/** Told when there are new records to take. */
+	readonly #added: () => void;
 
-	constructor(store: RecordStore<T>, line: PutLine<T>, events: AdmissionEvents) {
+	constructor(store: RecordStore<T>, line: PutLine<T>, limits: Limits<T>, added: () => void) {
 		this.#store = store;
 		this.#line = line;
-		this.#events = events;
+		this.#limits = limits;
+		this.#added = added;
 	}
 
 	addNow(put: Put<T>): void {
-		while (!isTaken(put) && this.#store.hasRoom) {
+		while (!isTaken(put) && this.#store.hasRoom && this.#limits.makeRoom()) {
+			this.#add(put);
+		}
+	}
+
+	/** A record that must come in now: spilled at once if memory is full. */
+	admitNow(put: Put<T>): void {
+		while (!isTaken(put)) {
+			this.#requireRoom();
+			if (!this.#store.hasRoom) {
+				this.#spill();
+			}
+
 			this.#add(put);
 		}
 	}
@@ -32,11 +48,15 @@ export class MemoryAdmission<T> implements Admission<T> {
 			this.addNow(waiter.request);
 			if (isTaken(waiter.request)) {
 				this.#line.claimFirst()!.resolve();
-			} else if (blocks++ < blocksPerTurn) {
-				this.#spillBlock();
-			} else {
+				continue;
+			}
+
+			this.#requireRoom();
+			if (blocks++ === blocksPerTurn) {
 				return;
 			}
+
+			this.#spill();
 		}
 	}
 
@@ -49,7 +69,7 @@ export class MemoryAdmission<T> implements Admission<T> {
 		}
 
 		try {
-			this.spillAll();
+			this.#store.spillAll();
 		} catch (error) {
 			for (const waiter of waiters) {
 				waiter.reject(error);
@@ -63,43 +83,20 @@ export class MemoryAdmission<T> implements Admission<T> {
 		}
 	}
 
-	spillAll(): void {
-		let isMore = true;
-		while (isMore) {
-			isMore = this.#spillBlock();
-		}
-	}
-
 	#add(put: Put<T>): void {
 		this.#store.add(put.records[put.taken]!, put.sizes[put.taken]!);
 		put.taken++;
-		this.#events.added();
+		this.#added();
 	}
 
-	/** Spills one block; false if there is nothing to spill. A record the codec refuses after all is dropped alone. */
-	#spillBlock(): boolean {
-		try {
-			return this.#store.spill();
-		} catch (error) {
-			if (!(error instanceof QueueRecordError)) {
-				throw error;
-			}
-
-			this.#spillOne();
-			return true;
+	#requireRoom(): void {
+		if (!this.#limits.makeRoom()) {
+			throw new QueueFullError(this.#store.directory, undefined);
 		}
 	}
 
-	#spillOne(): void {
-		try {
-			this.#store.spill(1);
-		} catch (error) {
-			if (!(error instanceof QueueRecordError)) {
-				throw error;
-			}
-
-			this.#store.dropUnencodable();
-			this.#events.dropped(error);
-		}
+	#spill(): void {
+		this.#limits.checkBytes(this.#store.spillBytes);
+		this.#store.spill();
 	}
 }

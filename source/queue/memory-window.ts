@@ -1,36 +1,53 @@
 import {Ring} from '../ring.ts';
 
+/** Records that share one reading of the clock. */
+const recordsPerTime = 64;
+
 /** Records of one kind in memory, with their estimated bytes. */
 export class SizedRing<T> {
 	readonly #records = new Ring<T>();
 	readonly #sizes = new Ring<number>();
 	#bytes = 0;
+	/** When some of the records came, by their ordinal: a clock read for each would cost more than the rest. */
+	readonly #times = new Ring<{ordinal: number; time: number}>();
+	#taken = 0;
 
 	get length(): number {
 		return this.#records.length;
+	}
+
+	/** About when the first record came, in milliseconds since 1970; undefined if there is none. */
+	get since(): number | undefined {
+		return this.length > 0 ? this.#times.at(0).time : undefined;
 	}
 
 	get bytes(): number {
 		return this.#bytes;
 	}
 
+	/** Adds a record that came now. */
 	push(record: T, bytes: number): void {
-		this.#records.push(record);
-		this.#sizes.push(bytes);
-		this.#bytes += bytes;
+		const ordinal = this.#taken + this.length;
+		if (ordinal % recordsPerTime === 0 || this.length === 0) {
+			this.#times.push({ordinal, time: Date.now()});
+		}
+
+		this.#add(record, bytes);
 	}
 
-	/** Adds records of one block, which are `bytes` together. */
-	pushAll(records: T[], bytes: number): void {
+	/** Adds records of one block, which are `bytes` together, and came at a time. */
+	pushAll(records: T[], bytes: number, time: number): void {
+		this.#times.push({ordinal: this.#taken + this.length, time});
 		const average = bytes / records.length;
 		for (const record of records) {
-			this.push(record, average);
+			this.#add(record, average);
 		}
 	}
 
 	/** Takes the first `count` records, which must exist. */
 	take(count: number): T[] {
 		this.#forgetSizes(count);
+		this.#forgetTimes(count);
 		return this.#records.shiftMany(count);
 	}
 
@@ -50,9 +67,31 @@ export class SizedRing<T> {
 		return this.#records.first(count);
 	}
 
+	/** Copies the first records, up to `max`. */
+	peek(max: number): T[] {
+		return this.#records.first(Math.max(0, Math.min(max, this.length)));
+	}
+
 	/** Removes the first `count` records, which must exist. */
 	drop(count: number): void {
 		this.take(count);
+	}
+
+	#add(record: T, bytes: number): void {
+		this.#records.push(record);
+		this.#sizes.push(bytes);
+		this.#bytes += bytes;
+	}
+
+	#forgetTimes(count: number): void {
+		this.#taken += count;
+		while (this.#times.length > 1 && this.#times.at(1).ordinal <= this.#taken) {
+			this.#times.shift();
+		}
+
+		if (this.length === count) {
+			this.#times.clear();
+		}
 	}
 
 	#forgetSizes(count: number): void {

@@ -1,7 +1,8 @@
-import {QueueFullError, QueueRecordError, QueueStorageError, refusedRecord} from '../errors.ts';
+import {type QueueError, QueueFullError, QueueRecordError, QueueStorageError, refusedRecord} from '../errors.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
-import type {ResolvedOptions, WaitOptions} from '../options.ts';
-import {type Admission, type AdmissionEvents, isTaken, type Put, type PutLine} from './admission.ts';
+import type {Durability, WaitOptions} from '../options.ts';
+import {type Admission, isTaken, type Put, type PutLine} from './admission.ts';
+import type {Limits} from './limits.ts';
 import {LogAdmission} from './log-admission.ts';
 import {MemoryAdmission} from './memory-admission.ts';
 import type {RecordStore} from './record-store.ts';
@@ -16,45 +17,48 @@ const retryInterval = 250;
 /** Failures that pass by themselves: no room on the device or in a quota, no descriptor or memory left. */
 const passing = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']);
 
-/** What the put side tells the queue. */
-export type PutEvents = AdmissionEvents & {
+export type PutSideOptions<T> = {
+	durability: Durability;
+	maxRecordBytes: number;
+	blockBytes: number;
+	limits: Limits<T>;
+	/** There are new records to take. */
+	added(): void;
 	/** The next turn of the event loop has work. */
 	schedule(): void;
-	/** The log has no room; puts wait. */
-	full(cause: QueueStorageError): void;
-	/** It has room again. */
+	/** There is no room, in the queue or on the device; puts wait. */
+	full(cause: QueueError): void;
+	/** There is room again. */
 	resume(): void;
 };
 
 /** The producers' side of a queue: who may put now, who waits, and what a failing log means to them. */
 export class PutSide<T> {
 	readonly #log: SegmentLog<T>;
-	readonly #options: ResolvedOptions<T>;
-	readonly #events: PutEvents;
+	readonly #options: PutSideOptions<T>;
 	readonly #line: PutLine<T>;
 	readonly #admission: Admission<T>;
 	readonly #estimate: (record: T) => number;
 	/** The admission under way, with `'fsync'`. It never rejects. */
 	#admitting: Promise<void> | undefined;
 	#retry: NodeJS.Timeout | undefined;
-	#stallCause: QueueStorageError | undefined;
+	#stallCause: QueueError | undefined;
 	/** A failure that does not pass: nothing more is written. */
 	#failure: {error: unknown} | undefined;
 
-	constructor(store: RecordStore<T>, log: SegmentLog<T>, options: ResolvedOptions<T>, events: PutEvents) {
+	constructor(store: RecordStore<T>, log: SegmentLog<T>, options: PutSideOptions<T>) {
 		this.#log = log;
 		this.#options = options;
-		this.#events = events;
 		this.#line = new WaitingLine(
 			timeout => new QueueFullError(log.directory, timeout, this.#stallCause && {cause: this.#stallCause}),
 		);
 		const {codec} = log;
-		const {durability} = options;
+		const {durability, limits, blockBytes, added} = options;
 		this.#estimate = codec.measure?.bind(codec) ?? (record => codec.encode([record]).byteLength);
 		this.#admission =
 			durability === 'spill'
-				? new MemoryAdmission(store, this.#line, events)
-				: new LogAdmission(store, log, this.#line, {...events, isSyncing: durability === 'fsync'});
+				? new MemoryAdmission(store, this.#line, limits, added)
+				: new LogAdmission(store, log, this.#line, limits, {isSyncing: durability === 'fsync', blockBytes, added});
 	}
 
 	/** Calls that wait. */
@@ -65,6 +69,29 @@ export class PutSide<T> {
 	/** Puts one record; `accepted` itself if it did not have to wait. Throws if the record is refused. */
 	put(record: T, options: WaitOptions | undefined): Promise<void> {
 		return this.#put({records: [record], sizes: [this.#measure(record)], taken: 0}, options);
+	}
+
+	/** Puts one record in this turn. Throws `QueueFullError` if there is no room, or others wait for it. */
+	putNow(record: T): void {
+		const put = {records: [record], sizes: [this.#measure(record)], taken: 0};
+		this.turn();
+		if (this.#failure) {
+			throw this.#failure.error;
+		}
+
+		if (this.#line.length > 0) {
+			throw new QueueFullError(this.#log.directory, undefined, this.#stallCause && {cause: this.#stallCause});
+		}
+
+		try {
+			this.#admission.admitNow(put);
+		} catch (error) {
+			if (!(error instanceof QueueFullError) || !this.#isDropping) {
+				throw error;
+			}
+
+			this.#options.limits.drop([record]);
+		}
 	}
 
 	/** Puts records in order. If one is refused, those before it are put and the promise rejects. */
@@ -119,9 +146,13 @@ export class PutSide<T> {
 		}
 	}
 
-	/** Appends all that is in memory only, in this turn. */
-	spillAll(): void {
-		this.#admission.spillAll();
+	/** Rejects who waits. */
+	rejectAll(error: unknown): void {
+		this.#line.rejectAll(error);
+	}
+
+	get #isDropping(): boolean {
+		return this.#options.limits.overflow === 'dropNewest';
 	}
 
 	#measure(record: T): number {
@@ -160,6 +191,10 @@ export class PutSide<T> {
 
 		if (this.#line.length === 0 && !options?.signal?.aborted) {
 			this.#admission.addNow(put);
+			if (!isTaken(put) && this.#isDropping && this.#options.limits.isFull) {
+				this.#options.limits.drop(put.records.slice(put.taken));
+				return accepted;
+			}
 		}
 
 		return isTaken(put) ? accepted : this.#wait(put, options);
@@ -175,19 +210,27 @@ export class PutSide<T> {
 	}
 
 	#admitted(sequence: number): void {
-		if (this.#stallCause && this.#log.nextSequence > sequence) {
+		if (this.#stallCause && (this.#line.length === 0 || this.#log.nextSequence > sequence)) {
 			this.#stallCause = undefined;
-			this.#events.resume();
+			this.#options.resume();
 		}
 	}
 
 	#scheduleIfWaiting(): void {
 		if (this.#line.length > 0 && !this.#retry) {
-			this.#events.schedule();
+			this.#options.schedule();
 		}
 	}
 
-	/** Without room on the device puts wait, and the log tries again; any other failure is for good. */
+	#dropAllWaiting(): void {
+		for (const waiter of this.#line.claimAll()) {
+			const {records, sizes, taken} = waiter.request;
+			this.#options.limits.drop(records.slice(taken, sizes.length));
+			waiter.resolve();
+		}
+	}
+
+	/** Without room puts wait, and are tried again; any other failure is for good. */
 	#stallOrFail(error: unknown): void {
 		if (!isPassing(error)) {
 			this.#failure = {error};
@@ -195,8 +238,13 @@ export class PutSide<T> {
 			return;
 		}
 
+		if (error instanceof QueueFullError && this.#isDropping) {
+			this.#dropAllWaiting();
+			return;
+		}
+
 		if (!this.#stallCause) {
-			this.#events.full(error);
+			this.#options.full(error);
 		}
 
 		this.#stallCause = error;
@@ -207,7 +255,7 @@ export class PutSide<T> {
 	}
 }
 
-function isPassing(error: unknown): error is QueueStorageError {
+function isPassing(error: unknown): error is QueueError {
 	const cause = error instanceof QueueStorageError ? (error.cause as NodeJS.ErrnoException | undefined) : undefined;
-	return cause?.code !== undefined && passing.has(cause.code);
+	return error instanceof QueueFullError || (cause?.code !== undefined && passing.has(cause.code));
 }

@@ -1,16 +1,29 @@
+import {QueueRecordError} from '../errors.ts';
+import {blockHeaderBytes} from '../format/block.ts';
+import type {Delivered} from '../format/checkpoint.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
+import type {LoadedBlock} from '../log/segment-reader.ts';
 import {Lease} from './lease.ts';
 import {MemoryWindow} from './memory-window.ts';
+import {Pending} from './pending.ts';
 
 /** Bounds of a block: from 64 records on a larger one gains nothing. */
-export const blockLimit: Readonly<{records: number; bytes: number}> = {records: 512, bytes: 256 * 1024};
+export const maxBlockRecords = 512;
+export const maxBlockBytes: number = 256 * 1024;
 
 export type StoreOptions = {
 	cacheSize: number;
 	cacheBytes: number;
 	/** The part of both that may hold records of the log. */
 	headShare: number;
+	/** Bound of a block in bytes. */
+	blockBytes: number;
+	/** Told of a record that cannot be encoded although it was accepted, and so is lost. */
+	dropped(error: QueueRecordError): void;
 };
+
+/** How a take may come by records that are on disk: only if they were read ahead, or by reading them in this turn. */
+export type Reading = 'ahead' | 'now';
 
 /**
  * The records of a queue in order, wherever they are: given back, in memory from the log, on disk, in memory only.
@@ -21,20 +34,37 @@ export class RecordStore<T> {
 	readonly #log: SegmentLog<T>;
 	readonly #memory: MemoryWindow<T>;
 	readonly #spillLimit: {records: number; bytes: number};
-	/** Runs that are not done, in queue order: with a consumer, or given back by one. */
-	readonly #leases: Array<Lease<T>> = [];
-	/** Records given back and not taken again. */
-	#returned = 0;
+	readonly #dropped: (error: QueueRecordError) => void;
+	readonly #pending = new Pending<T>();
+	#isLoadDue = false;
+	#put = 0;
+	#done = 0;
 
-	constructor(log: SegmentLog<T>, {cacheSize, cacheBytes, headShare}: StoreOptions) {
+	constructor(log: SegmentLog<T>, {cacheSize, cacheBytes, headShare, blockBytes, dropped}: StoreOptions) {
 		this.#log = log;
+		this.#dropped = dropped;
 		this.#memory = new MemoryWindow<T>({records: cacheSize, bytes: cacheBytes, headShare});
-		this.#spillLimit = {...blockLimit, records: Math.min(blockLimit.records, Math.ceil(cacheSize / 2))};
+		this.#spillLimit = {records: Math.min(maxBlockRecords, Math.ceil(cacheSize / 2)), bytes: blockBytes};
+	}
+
+	/** Records put, and records done, so far. */
+	get counts(): {put: number; done: number} {
+		return {put: this.#put, done: this.#done};
+	}
+
+	/** How long the oldest record in memory has waited, in milliseconds; a clock set back counts as no time. */
+	get oldestAge(): number | undefined {
+		const since = this.#memory.head.since ?? (this.diskSize === 0 ? this.#memory.tail.since : undefined);
+		return since === undefined ? undefined : Math.max(0, Date.now() - since);
+	}
+
+	get directory(): string {
+		return this.#log.directory;
 	}
 
 	/** Records that wait for a consumer. */
 	get size(): number {
-		return this.#returned + this.#memory.length + this.diskSize;
+		return this.#pending.ready + this.#pending.delayed + this.#memory.length + this.diskSize;
 	}
 
 	/** Of those, the ones that are on disk only. */
@@ -44,12 +74,13 @@ export class RecordStore<T> {
 
 	/** Of those, the ones in memory, and what is known of their size in bytes. */
 	get memory(): {records: number; bytes: number} {
-		return {records: this.#memory.length + this.#returned, bytes: Math.round(this.#memory.bytes)};
+		const {ready, delayed} = this.#pending;
+		return {records: this.#memory.length + ready + delayed, bytes: Math.round(this.#memory.bytes)};
 	}
 
 	/** Records with a consumer, and not done. */
 	get inFlight(): number {
-		return this.#leases.reduce((sum, lease) => sum + (lease.isReturned ? 0 : lease.length), 0);
+		return this.#pending.inFlight;
 	}
 
 	/** Whether a record may be added to memory without making room. */
@@ -57,29 +88,201 @@ export class RecordStore<T> {
 		return this.#memory.hasRoomInTail;
 	}
 
-	/** Whether the next records must come from disk first: `load` them. */
+	/** What the next `spill` takes of the disk, as far as it is known. */
+	get spillBytes(): number {
+		return Math.min(this.#memory.tail.bytes, this.#spillLimit.bytes) + blockHeaderBytes;
+	}
+
+	/** Whether a take found that the next records must come from disk first: `load` them. */
 	get isLoadDue(): boolean {
-		return this.#returned === 0 && this.#memory.head.length === 0 && !this.#log.reader.isAtEnd;
+		return this.#isLoadDue;
+	}
+
+	get #isTailNext(): boolean {
+		const {head, tail} = this.#memory;
+		return tail.length > 0 && head.length === 0 && this.#pending.ready === 0 && this.#log.reader.isAtEnd;
+	}
+
+	/** Sequence behind the last record of the log that was taken. */
+	get #taken(): number {
+		return this.#log.reader.sequence - this.#memory.head.length;
+	}
+
+	/** Brings back what an earlier run had delivered and not acknowledged: those records are the next. */
+	async restore({next, runs}: Delivered): Promise<void> {
+		const {reader} = this.#log;
+		for (let run = runs.shift(); run; run = runs.shift()) {
+			if (run.first + run.records > reader.sequence) {
+				reader.skipTo(run.first);
+			}
+
+			const block = await this.#readBlock();
+			if (!block) {
+				break;
+			}
+
+			runs.unshift(run);
+			this.#restoreBlock(block, runs, next);
+		}
+
+		reader.skipTo(next);
+		this.#markProgress();
 	}
 
 	/** Adds a record at the end, in memory only. */
 	add(record: T, bytes: number): void {
+		this.#put++;
 		this.#memory.tail.push(record, bytes);
 	}
 
 	/** Appends records to the log, all or none. They stay in memory too if they are next and there is room. */
-	append(records: T[]): void {
+	append(records: T[], isNew = true): void {
 		const block = this.#log.append(records);
+		this.#put += isNew ? records.length : 0;
 		const {reader} = this.#log;
 		if (reader.sequence === block.firstSequence && this.#memory.hasRoomInHead(records.length, block.bytes)) {
 			reader.pass(block);
-			this.#memory.head.pushAll(records, block.bytes);
+			this.#memory.head.pushAll(records, block.bytes, block.appendedAt);
 		}
 	}
 
-	/** Appends the oldest records that are in memory only, as one block of at most `max`; false if there are none. */
-	spill(max: number = this.#spillLimit.records): boolean {
-		const lease = this.#firstUnlogged();
+	/**
+	 * Appends the oldest records that are in memory only, as one block; false if there are none. A record that the codec
+	 * refuses after all is dropped alone.
+	 */
+	spill(): boolean {
+		try {
+			return this.#spillBlock(this.#spillLimit.records);
+		} catch (error) {
+			rethrowUnlessRecord(error);
+			this.#spillOne();
+			return true;
+		}
+	}
+
+	/** Appends all records that are in memory only. */
+	spillAll(): void {
+		let isMore = true;
+		while (isMore) {
+			isMore = this.spill();
+		}
+	}
+
+	/** Takes up to `max` records, done with it; undefined if none can be had in this turn. */
+	take(max: number, reading: Reading = 'ahead'): T[] | undefined {
+		const ready = this.#pending.takeReady(max);
+		if (ready) {
+			const records = ready.rest();
+			this.settle(ready, ready.length);
+			return records;
+		}
+
+		const run = this.#nextRun(max, reading);
+		if (run) {
+			this.#done += run.records.length;
+			this.#markProgress();
+		}
+
+		return run?.records;
+	}
+
+	/** Takes up to `max` records that stay the queue's until they are settled; undefined if none is in memory. */
+	lease(max: number): Lease<T> | undefined {
+		const ready = this.#pending.takeReady(max);
+		if (ready) {
+			return ready;
+		}
+
+		const run = this.#nextRun(max, 'ahead');
+		return run && this.#leaseRun(run.records, run.sequence);
+	}
+
+	/** Takes one record to be delivered: it is in the log, and the attempt is counted. Undefined if none is in memory. */
+	deliver(): Lease<T> | undefined {
+		while ((this.#pending.firstUnlogged() || this.#isTailNext) && this.spill()) {
+			// Until the next record is in the log.
+		}
+
+		const lease = this.lease(1);
+		if (lease) {
+			lease.attempts++;
+			this.#markProgress();
+		}
+
+		return lease;
+	}
+
+	/** Says that the next `count` records of a lease are done. */
+	settle(lease: Lease<T>, count: number): void {
+		this.#pending.settle(lease, count);
+		this.#done += count;
+		this.#markProgress();
+	}
+
+	/** Puts what is not done of a lease back in its place, to be taken again, now or when it is made ready. */
+	giveBack(lease: Lease<T>, state: 'ready' | 'delayed' = 'ready'): void {
+		if (lease.length > 0) {
+			this.#pending.move(lease, state);
+		}
+	}
+
+	/** Copies up to `max` of the next records, reading them from disk in this turn if need be. */
+	peek(max: number): T[] {
+		const records: T[] = [];
+		const gather = (more: T[]) => records.push(...more.slice(0, max - records.length));
+		for (const lease of this.#pending.returned()) {
+			gather(lease.state === 'ready' ? lease.rest() : []);
+		}
+
+		gather(this.#memory.head.peek(max - records.length));
+		this.#peekOnDisk(max - records.length, gather);
+		gather(this.#memory.tail.peek(max - records.length));
+		return records;
+	}
+
+	/** Drops the records of the log before a sequence that wait; gives how many, and those that were at hand. */
+	discardBefore(sequence: number): {records: T[]; count: number} {
+		const size = this.size;
+		const records: T[] = [];
+		for (const lease of this.#pending.returned()) {
+			if (lease.first !== undefined && lease.first < sequence) {
+				const count = Math.min(lease.length, sequence - lease.first);
+				records.push(...lease.rest().slice(0, count));
+				this.#pending.settle(lease, count);
+			}
+		}
+
+		const {head} = this.#memory;
+		records.push(...head.take(Math.max(0, Math.min(head.length, sequence - this.#taken))));
+		if (head.length === 0) {
+			this.#log.reader.skipTo(sequence);
+		}
+
+		this.#markProgress();
+		return {records, count: size - this.size};
+	}
+
+	/** Drops all records that wait; those with a consumer stay with it. */
+	clear(): void {
+		for (const lease of this.#pending.returned()) {
+			this.#pending.settle(lease, lease.length);
+		}
+
+		const {head, tail} = this.#memory;
+		head.drop(head.length);
+		tail.drop(tail.length);
+		this.#log.reader.skipTo(this.#log.nextSequence);
+		this.#markProgress();
+	}
+
+	/** Brings the next records from disk nearer; when it resolves, look again. */
+	load(): Promise<void> {
+		this.#isLoadDue = false;
+		return this.#log.reader.load();
+	}
+
+	#spillBlock(max: number): boolean {
+		const lease = this.#pending.firstUnlogged();
 		if (lease) {
 			this.#appendLease(lease);
 			return true;
@@ -91,14 +294,24 @@ export class RecordStore<T> {
 		}
 
 		const records = tail.first({...this.#spillLimit, records: max});
-		this.append(records);
+		this.append(records, false);
 		tail.drop(records.length);
 		return true;
 	}
 
-	/** Drops the record, or the run with a consumer, that `spill` could not encode. */
-	dropUnencodable(): void {
-		const lease = this.#firstUnlogged();
+	#spillOne(): void {
+		try {
+			this.#spillBlock(1);
+		} catch (error) {
+			rethrowUnlessRecord(error);
+			this.#dropUnencodable();
+			this.#dropped(error);
+		}
+	}
+
+	/** Drops the record, or the run with a consumer, that is first to be appended. */
+	#dropUnencodable(): void {
+		const lease = this.#pending.firstUnlogged();
 		if (lease) {
 			this.settle(lease, lease.length);
 		} else {
@@ -106,72 +319,21 @@ export class RecordStore<T> {
 		}
 	}
 
-	/** Takes up to `max` records, done with it; undefined if none is in memory. */
-	take(max: number): T[] | undefined {
-		if (this.#returned > 0) {
-			const lease = this.lease(max)!;
-			const records = lease.rest();
-			this.settle(lease, lease.length);
-			return records;
-		}
-
-		const run = this.#nextRun(max);
-		if (run) {
-			this.#markProgress();
-		}
-
-		return run?.records;
-	}
-
-	/** Takes up to `max` records that stay the queue's until they are settled; undefined if none is in memory. */
-	lease(max: number): Lease<T> | undefined {
-		if (this.#returned > 0) {
-			return this.#leaseReturned(max);
-		}
-
-		const run = this.#nextRun(max);
-		if (!run) {
-			return undefined;
-		}
-
-		const lease = new Lease(run.records, run.sequence);
-		this.#leases.push(lease);
-		return lease;
-	}
-
-	/** Says that the next `count` records of a lease are done. */
-	settle(lease: Lease<T>, count: number): void {
-		lease.done += count;
-		if (lease.length === 0) {
-			this.#leases.splice(this.#leases.indexOf(lease), 1);
-		}
-
-		this.#markProgress();
-	}
-
-	/** Puts what is not done of a lease back in its place, to be taken again. */
-	giveBack(lease: Lease<T>): void {
-		if (!lease.isReturned && lease.length > 0) {
-			lease.isReturned = true;
-			this.#returned += lease.length;
-		}
-	}
-
-	/** Brings the next records from disk nearer; when it resolves, look again. */
-	load(): Promise<void> {
-		return this.#log.reader.load();
-	}
-
 	/** The next records behind those given back, and the sequence of the first if they are in the log. */
-	#nextRun(max: number): {records: T[]; sequence: number | undefined} | undefined {
+	#nextRun(max: number, reading: Reading): {records: T[]; sequence: number | undefined} | undefined {
 		const {head, tail} = this.#memory;
 		const {reader} = this.#log;
 		if (head.length === 0 && !reader.isAtEnd) {
-			this.#loadHead();
+			const block = reading === 'now' ? reader.nextSync() : reader.next();
+			if (block) {
+				head.pushAll(block.records, block.bytes, block.appendedAt);
+			}
+
+			this.#isLoadDue = !block && !reader.isAtEnd;
 		}
 
 		if (head.length > 0) {
-			const sequence = reader.sequence - head.length;
+			const sequence = this.#taken;
 			return {records: head.take(Math.min(max, head.length)), sequence};
 		}
 
@@ -182,38 +344,10 @@ export class RecordStore<T> {
 		return undefined;
 	}
 
-	#loadHead(): void {
-		const block = this.#log.reader.next();
-		if (block) {
-			this.#memory.head.pushAll(block.records, block.bytes);
-		}
-	}
-
-	#leaseReturned(max: number): Lease<T> {
-		const index = this.#leases.findIndex(({isReturned}) => isReturned);
-		const lease = this.#leases[index]!;
-		const count = Math.min(max, lease.length);
-		this.#returned -= count;
-		if (count === lease.length) {
-			lease.isReturned = false;
-			return lease;
-		}
-
-		const start = lease.done;
-		const front = new Lease(
-			lease.records.slice(start, start + count),
-			lease.sequence === undefined ? undefined : lease.sequence + start,
-		);
-		lease.done += count;
-		this.#leases.splice(index, 0, front);
-		return front;
-	}
-
-	/** The oldest run that is in memory only. Such runs are newer than those in the log. */
-	#firstUnlogged(): Lease<T> | undefined {
-		return this.#leases.at(-1)?.sequence === undefined
-			? this.#leases.find(({sequence}) => sequence === undefined)
-			: undefined;
+	#leaseRun(records: T[], sequence: number | undefined): Lease<T> {
+		const lease = new Lease(records, sequence);
+		this.#pending.add(lease);
+		return lease;
 	}
 
 	/** Gives a run with a consumer its place in the log, before the newer records. */
@@ -223,11 +357,77 @@ export class RecordStore<T> {
 		this.#log.reader.pass(block);
 	}
 
-	/** What is before the oldest run that is not done is done. */
+	async #readBlock(): Promise<LoadedBlock<T> | undefined> {
+		const {reader} = this.#log;
+		let block = reader.next();
+		while (!block && !reader.isAtEnd) {
+			await this.load();
+			block = reader.next();
+		}
+
+		return block;
+	}
+
+	/** Sorts the records of a block into those of the runs, which come back, those behind `next`, and those done. */
+	#restoreBlock({records, bytes, appendedAt}: LoadedBlock<T>, runs: Delivered['runs'], next: number): void {
+		const end = this.#log.reader.sequence;
+		const start = end - records.length;
+		for (let run = runs.shift(); run; run = runs.shift()) {
+			const from = Math.max(run.first, start);
+			const to = Math.min(run.first + run.records, end);
+			if (from < to) {
+				const lease = new Lease(records.slice(from - start, to - start), from, run.attempts);
+				lease.state = 'ready';
+				this.#pending.add(lease);
+			}
+
+			if (run.first + run.records > end) {
+				runs.unshift({
+					...run,
+					first: Math.max(run.first, end),
+					records: run.first + run.records - Math.max(run.first, end),
+				});
+				break;
+			}
+		}
+
+		const waiting = records.slice(Math.max(0, next - start));
+		if (waiting.length > 0) {
+			this.#memory.head.pushAll(waiting, bytes * (waiting.length / records.length), appendedAt);
+		}
+	}
+
+	#peekOnDisk(max: number, gather: (records: T[]) => void): void {
+		if (max <= 0 || this.#log.reader.isAtEnd) {
+			return;
+		}
+
+		const reader = this.#log.reader.fork();
+		try {
+			let left = max;
+			for (let block = reader.nextSync(); block; block = left > 0 ? reader.nextSync() : undefined) {
+				gather(block.records);
+				left -= block.records.length;
+			}
+		} finally {
+			reader.close();
+		}
+	}
+
+	/** What is before the oldest run that is not done is done; what is delivered out of order is kept beside. */
 	#markProgress(): void {
-		const oldest = this.#leases[0];
-		const isLogged = oldest?.sequence !== undefined;
-		const next = this.#log.reader.sequence - this.#memory.head.length;
-		this.#log.markDone(isLogged ? oldest.sequence! + oldest.done : next);
+		const oldest = this.#pending.first?.first;
+		this.#log.markDone(oldest ?? this.#taken);
+		if (oldest !== undefined) {
+			this.#log.markDelivered(this.#describe);
+		}
+	}
+
+	readonly #describe = (): Delivered => this.#pending.describe(this.#taken);
+}
+
+function rethrowUnlessRecord(error: unknown): asserts error is QueueRecordError {
+	if (!(error instanceof QueueRecordError)) {
+		throw error;
 	}
 }

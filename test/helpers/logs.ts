@@ -35,6 +35,8 @@ export async function openLog(
 		onCorruption: 'quarantine',
 		storage: fileSystem,
 		report: corruption => corruptions.push(corruption),
+		maxRedelivery: Number.POSITIVE_INFINITY,
+		reclaimed() {},
 		...options,
 	});
 	t.teardown(() => log.closeFiles());

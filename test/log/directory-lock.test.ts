@@ -168,7 +168,8 @@ for (const call of ['rename', 'list'] as const) {
 		const broken = {...fileSystem, [call]: fail} as Storage;
 		await t.throwsAsync(lockDirectory(directory, broken), {instanceOf: QueueStorageError, message: /EROFS/});
 		t.deepEqual(await readdir(directory), []);
-		t.is(await countDescriptors(), descriptors);
+		// Fewer, if what an earlier test let go was still closing.
+		t.true((await countDescriptors()) <= descriptors);
 	});
 }
 

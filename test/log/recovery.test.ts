@@ -16,7 +16,7 @@ import {join} from 'node:path';
 import {crc32} from 'node:zlib';
 import test, {type ExecutionContext} from 'ava';
 import {QueueStorageError, QueueVersionError} from '../../source/errors.ts';
-import {checkpointFileBytes, slotBytes} from '../../source/format/checkpoint.ts';
+import {checkpointFileBytes, slotBytes, slotCount} from '../../source/format/checkpoint.ts';
 import {encodeSegmentHeader, segmentHeaderBytes} from '../../source/format/segment-header.ts';
 import type {SegmentLog} from '../../source/log/segment-log.ts';
 import {faultyStorage} from '../helpers/faulty-storage.ts';
@@ -372,12 +372,13 @@ test('a log that was closed in order is opened without reading its blocks', asyn
 	t.like(log.recovery, {isClean: true, records: 11, segments: 3, truncatedBytes: 0, reclaimedSegments: 0});
 });
 
-/** Overwrites the header of both slots, or of the newest or oldest. */
-function damageSlots(directory: string, which: 'newest' | 'both'): void {
+/** Overwrites the header of every slot, or of the newest. */
+function damageSlots(directory: string, which: 'newest' | 'all'): void {
 	const path = join(directory, 'checkpoint');
 	const bytes = readFileSync(path);
-	const [first, second] = [bytes.readUInt32LE(24), bytes.readUInt32LE(slotBytes + 24)];
-	for (const slot of which === 'both' ? [0, 1] : [first > second ? 0 : 1]) {
+	const slots = Array.from({length: slotCount}, (_, slot) => slot);
+	const generations = slots.map(slot => bytes.readUInt32LE(slot * slotBytes + 24));
+	for (const slot of which === 'all' ? slots : [generations.indexOf(Math.max(...generations))]) {
 		bytes.fill(0x5a, slot * slotBytes + 40, slot * slotBytes + 60);
 	}
 
@@ -398,12 +399,12 @@ test('a torn newest checkpoint costs what was done since the one before, and no 
 	await reads(t, copy, numbered(2, 14));
 });
 
-test('with both slots damaged the file is put aside and everything comes back', async t => {
+test('with all slots damaged the file is put aside and everything comes back', async t => {
 	const directory = await closedLog(t);
 	const opened = await openLog(t, directory);
 	await opened.log.sync();
 	opened.log.closeFiles();
-	damageSlots(directory, 'both');
+	damageSlots(directory, 'all');
 	const damaged = readFileSync(join(directory, 'checkpoint'));
 	const {log} = await openLog(t, directory);
 	t.deepEqual(readAllSync(log), numbered(0, 14));

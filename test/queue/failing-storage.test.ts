@@ -191,6 +191,32 @@ test('fsync: a sync that fails on the fresh file too rejects the puts, and writi
 	t.is(await queue.get(), 0);
 });
 
+test('fsync: after a failed sync a full disk is no reason to wait: writing ends, and what was synced stays', async t => {
+	const {storage, fail} = failingStorage();
+	const {sync} = storage;
+	let isRefusing = false;
+	storage.sync = async descriptor => {
+		if (isRefusing) {
+			fail.write = 'ENOSPC';
+			throw systemError('EIO', 'fdatasync');
+		}
+
+		await sync(descriptor);
+	};
+	const directory = temporaryDirectory(t);
+	const queue = await DiskQueue.open<number>(directory, withStorage(storage, {durability: 'fsync'}));
+	await queue.putMany([0, 1]);
+	isRefusing = true;
+	const put = queue.putMany([2, 3]);
+	const error = await t.throwsAsync(put, {code: 'QUEUE_STORAGE'});
+	isRefusing = false;
+	delete fail.write;
+	await t.throwsAsync(queue.put(4), {code: 'QUEUE_STORAGE', is: error});
+	await queue.close().catch(() => {});
+	const again = await openQueue<number>(t, {}, directory);
+	t.deepEqual((await drain(again)).slice(0, 2), [0, 1]);
+});
+
 test('sync reports a device that refuses, and does not vouch for the lost records later', async t => {
 	const {storage, fail} = failingStorage();
 	const queue = await openQueue<number>(t, withStorage(storage, {cacheSize: 4}));

@@ -1,0 +1,54 @@
+import {QueueSettledError} from '../errors.ts';
+import {checkMilliseconds} from '../options.ts';
+import type {Lease} from './lease.ts';
+import type {Delivery} from './queue.ts';
+
+/** What a delivery asks of its queue. */
+export type DeliveryOwner<T> = {
+	acknowledge(lease: Lease<T>): void;
+	giveBack(lease: Lease<T>, delay: number): void;
+	reject(lease: Lease<T>, reason: string): void;
+};
+
+/** A record handed out by `receive`: settled once, by `ack`, `nack` or `reject`, in any order with others. */
+export class QueueDelivery<T> implements Delivery<T> {
+	readonly record: T;
+	readonly sequence: number;
+	readonly attempts: number;
+	readonly #lease: Lease<T>;
+	readonly #owner: DeliveryOwner<T>;
+	/** What was done with it. */
+	#settled: string | undefined;
+
+	constructor(lease: Lease<T>, owner: DeliveryOwner<T>) {
+		this.record = lease.records[lease.done]!;
+		this.sequence = lease.first!;
+		this.attempts = lease.attempts;
+		this.#lease = lease;
+		this.#owner = owner;
+	}
+
+	ack(): void {
+		this.#settle('acknowledge', 'acknowledged');
+		this.#owner.acknowledge(this.#lease);
+	}
+
+	nack({delay = 0}: {delay?: number | undefined} = {}): void {
+		checkMilliseconds('delay', delay);
+		this.#settle('give back', 'given back');
+		this.#owner.giveBack(this.#lease, delay);
+	}
+
+	reject(reason = 'rejected'): void {
+		this.#settle('reject', 'rejected');
+		this.#owner.reject(this.#lease, String(reason));
+	}
+
+	#settle(operation: string, how: string): void {
+		if (this.#settled) {
+			throw new QueueSettledError(operation, this.sequence, this.#settled);
+		}
+
+		this.#settled = how;
+	}
+}

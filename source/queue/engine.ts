@@ -1,0 +1,393 @@
+import {QueueClosedError, QueueShutDownError, QueueStorageError} from '../errors.ts';
+import type {DirectoryLock} from '../log/directory-lock.ts';
+import type {SegmentLog} from '../log/segment-log.ts';
+import type {DeadLetterQueue, ResolvedOptions} from '../options.ts';
+import {DeadLetters} from './dead-letters.ts';
+import {type DeliveryOwner, QueueDelivery} from './delivery.ts';
+import {announceDeparture} from './departures.ts';
+import type {DiskQueueEvents} from './events.ts';
+import {onExit} from './exit-handler.ts';
+import {GetSide} from './get-side.ts';
+import type {Lease} from './lease.ts';
+import {type Drop, Limits} from './limits.ts';
+import {PutSide} from './put-side.ts';
+import type {Delivery, QueueStats} from './queue.ts';
+import {maxBlockBytes, type Reading, RecordStore} from './record-store.ts';
+import {Tasks} from './tasks.ts';
+
+/** Deliveries that may be in flight at once: so many fit a checkpoint, in any order of acks. */
+const maxInFlight = 4096;
+
+/** Records that may be done before the checkpoint is written, within a turn of the event loop. */
+const maxUnwrittenDone = 1024;
+
+/** A dead-letter queue, and what gives it back when the queue closes. */
+export type DeadLetterTarget<T> = {queue: DeadLetterQueue<T>; close(): Promise<void>};
+
+/** Tells of an event, later: no listener runs in the middle of an operation. */
+type Emit<T> = <Name extends keyof DiskQueueEvents<T>>(name: Name, ...values: DiskQueueEvents<T>[Name]) => void;
+
+export type EngineParts<T> = {
+	log: SegmentLog<T>;
+	lock: DirectoryLock;
+	options: ResolvedOptions<T>;
+	deadLetter: DeadLetterTarget<T> | undefined;
+	emit: Emit<T>;
+	/** Whether anybody wants to know that the queue is empty. */
+	wantsEmpty(): boolean;
+};
+
+/** What makes a `DiskQueue` work: its store, its two sides, its turns of the event loop, and its end. */
+export class Engine<T> implements DeliveryOwner<T> {
+	readonly store: RecordStore<T>;
+	readonly puts: PutSide<T>;
+	readonly gets: GetSide<T>;
+	readonly tasks: Tasks<T>;
+	readonly limits: Limits<T>;
+	readonly #log: SegmentLog<T>;
+	readonly #lock: DirectoryLock;
+	readonly #options: ResolvedOptions<T>;
+	readonly #emit: Emit<T>;
+	readonly #wantsEmpty: () => boolean;
+	readonly #deadLetter: DeadLetterTarget<T> | undefined;
+	readonly #deadLetters: DeadLetters<T>;
+	readonly #forgetExit: () => void;
+	readonly #delays = new Set<NodeJS.Timeout>();
+	readonly #leaving = new Set<Promise<unknown>>();
+	readonly #counts = {dropped: 0, deadLettered: 0};
+	#syncTimer: NodeJS.Timeout | undefined;
+	#turn: NodeJS.Immediate | undefined;
+	#isOnDisk: boolean;
+	#isEmpty: boolean;
+	#isShutDown = false;
+	#closing: Promise<void> | undefined;
+	/** From here on leases are not settled any more: what is not done comes back at the next open. */
+	#isSaving = false;
+
+	constructor({log, lock, options, deadLetter, emit, wantsEmpty}: EngineParts<T>) {
+		const {cacheSize, cacheBytes, maxBytes, durability} = options;
+		const blockBytes = Math.min(maxBlockBytes, maxBytes / 8);
+		this.#log = log;
+		this.#lock = lock;
+		this.#options = options;
+		this.#emit = emit;
+		this.#wantsEmpty = wantsEmpty;
+		this.#deadLetter = deadLetter;
+		this.#isOnDisk = log.recovery.records > 0;
+		this.#isEmpty = !this.#isOnDisk;
+		this.store = new RecordStore<T>(log, {
+			cacheSize,
+			cacheBytes,
+			blockBytes,
+			headShare: durability === 'spill' ? 0.5 : 1,
+			dropped: error => this.#emit('error', error as Error),
+		});
+		this.limits = new Limits(this.store, log, {...options, dropped: drop => this.#dropped(drop)});
+		this.tasks = new Tasks(this.store);
+		this.gets = new GetSide<T>(log.directory, this.store, () => this.#taken());
+		this.puts = new PutSide<T>(this.store, log, {
+			...options,
+			blockBytes,
+			limits: this.limits,
+			added: () => this.#added(),
+			schedule: () => this.#schedule(),
+			full: cause => this.#emit('full', cause),
+			resume: () => this.#emit('resume'),
+		});
+		this.#deadLetters = new DeadLetters(deadLetter?.queue, {
+			buried: lease => this.#buried(lease),
+			dropped: lease => this.#givenUp(lease),
+			failed: (lease, error) => this.#notBuried(lease, error),
+		});
+		this.#forgetExit = onExit(() => this.#saveNow());
+	}
+
+	get isClosing(): boolean {
+		return this.#closing !== undefined;
+	}
+
+	get isShutDown(): boolean {
+		return this.#isShutDown;
+	}
+
+	/** Brings back what an earlier run had in flight, and starts what runs by itself. */
+	async start(): Promise<void> {
+		await this.store.restore(this.#log.delivered);
+		const {syncInterval} = this.#options;
+		if (Number.isFinite(syncInterval)) {
+			this.#syncTimer = setInterval(() => this.#syncQuietly(), syncInterval).unref();
+		}
+	}
+
+	/** Takes up to `max` records for good. */
+	take(max: number, reading: Reading = 'ahead'): T[] | undefined {
+		const records = this.store.take(max, reading);
+		if (records) {
+			this.tasks.taken(records.length);
+		} else if (this.#isShutDown && this.store.size === 0) {
+			throw new QueueShutDownError('get', this.#log.directory);
+		}
+
+		return records;
+	}
+
+	/** Takes up to `max` records to be delivered. The attempt is counted where a killed process cannot take it back. */
+	deliver(max: number): Array<Delivery<T>> | undefined {
+		const deliveries: Array<Delivery<T>> = [];
+		while (deliveries.length < max) {
+			const lease = this.store.inFlight < maxInFlight ? this.store.deliver() : undefined;
+			if (!lease) {
+				break;
+			}
+
+			if (lease.attempts > this.#options.maxAttempts) {
+				lease.attempts--;
+				this.#deadLetters.bury(lease, 'maxAttempts');
+			} else {
+				deliveries.push(new QueueDelivery(lease, this));
+			}
+		}
+
+		if (deliveries.length > 0) {
+			this.#writeCheckpoint();
+			return deliveries;
+		}
+
+		if (this.#isShutDown && this.store.size === 0 && this.store.inFlight === 0) {
+			throw new QueueShutDownError('receive', this.#log.directory);
+		}
+
+		return undefined;
+	}
+
+	/** Takes up to `max` records of a stream or an iteration; `null` when it is over and none is left. */
+	lease(max: number, isOver: () => boolean): Lease<T> | null | undefined {
+		const isLast = () => (this.#isShutDown || isOver()) && this.store.size === 0;
+		return this.store.lease(max) ?? (isLast() ? null : undefined);
+	}
+
+	settle(lease: Lease<T>, count: number): void {
+		if (!this.#isSaving && count > 0) {
+			this.store.settle(lease, count);
+			this.#settled();
+		}
+	}
+
+	acknowledge(lease: Lease<T>): void {
+		this.settle(lease, 1);
+	}
+
+	giveBack(lease: Lease<T>, delay = 0): void {
+		if (this.#isSaving) {
+			return;
+		}
+
+		if (lease.attempts >= this.#options.maxAttempts) {
+			this.#deadLetters.bury(lease, 'maxAttempts');
+		} else if (delay > 0) {
+			this.store.giveBack(lease, 'delayed');
+			this.#returnLater(lease, delay);
+		} else {
+			this.store.giveBack(lease);
+			this.#added();
+		}
+	}
+
+	reject(lease: Lease<T>, reason: string): void {
+		if (!this.#isSaving) {
+			this.#deadLetters.bury(lease, reason);
+		}
+	}
+
+	clear(): void {
+		this.store.clear();
+		this.#settled();
+	}
+
+	shutdown(isImmediate: boolean): void {
+		this.#isShutDown = true;
+		this.puts.rejectAll(new QueueShutDownError('put', this.#log.directory));
+		if (isImmediate) {
+			this.clear();
+		}
+
+		this.gets.added();
+	}
+
+	async sync(): Promise<void> {
+		this.store.spillAll();
+		await this.#log.sync();
+	}
+
+	/** Lets a consumer that is leaving settle its leases before the queue closes. */
+	awaitBeforeClose(left: Promise<unknown>): void {
+		this.#leaving.add(left);
+		left.finally(() => this.#leaving.delete(left)).catch(() => {});
+	}
+
+	close(): Promise<void> {
+		if (!this.#closing) {
+			this.#closing = this.#close();
+			announceDeparture(this.#log.directory, this.#closing);
+		}
+
+		return this.#closing;
+	}
+
+	stats(): QueueStats {
+		const {store, puts, gets} = this;
+		const {memory} = store;
+		return {
+			size: store.size,
+			memoryRecords: memory.records,
+			memoryBytes: memory.bytes,
+			diskRecords: store.diskSize,
+			diskBytes: this.#log.diskBytes,
+			segments: this.#log.segments.length,
+			nextSequence: this.#log.nextSequence,
+			inFlight: store.inFlight,
+			waitingPuts: puts.waiting,
+			waitingGets: gets.waiting,
+			...store.counts,
+			...this.#counts,
+			oldestAge: store.oldestAge,
+			...this.#log.figures,
+		};
+	}
+
+	#added(): void {
+		this.#isEmpty = false;
+		this.gets.added();
+	}
+
+	/** There may be room for puts that wait, and more done than the checkpoint says. */
+	#taken(): void {
+		if (this.#log.unwrittenDone >= maxUnwrittenDone) {
+			this.#writeCheckpoint();
+		}
+
+		if (this.#log.isCheckpointDue || this.puts.waiting > 0 || this.#wantsEmpty()) {
+			this.#schedule();
+		}
+	}
+
+	#settled(): void {
+		this.tasks.check();
+		this.#taken();
+		this.gets.added();
+	}
+
+	#schedule(): void {
+		this.#turn ??= setImmediate(() => {
+			this.#turn = undefined;
+			this.puts.turn();
+			this.#writeCheckpoint();
+			this.#announceState();
+		});
+	}
+
+	/** A checkpoint that cannot be written now costs redelivery only, and stays due: sync() and close() tell why. */
+	#writeCheckpoint(): void {
+		try {
+			this.#log.writeCheckpoint();
+		} catch {
+			// Stays due.
+		}
+	}
+
+	#announceState(): void {
+		const isOnDisk = this.store.diskSize > 0;
+		if (isOnDisk && !this.#isOnDisk) {
+			this.#emit('spill');
+		}
+
+		this.#isOnDisk = isOnDisk;
+		const isEmpty = this.store.size === 0;
+		if (isEmpty && !this.#isEmpty) {
+			this.#emit('empty');
+		}
+
+		this.#isEmpty = isEmpty;
+	}
+
+	#returnLater(lease: Lease<T>, delay: number): void {
+		const timer = setTimeout(() => {
+			this.#delays.delete(timer);
+			this.store.giveBack(lease);
+			this.#added();
+		}, delay);
+		this.#delays.add(timer.unref());
+	}
+
+	#dropped(drop: Drop<T>): void {
+		this.#counts.dropped += drop.count;
+		this.#emit('drop', drop);
+		this.#settled();
+	}
+
+	#buried(lease: Lease<T>): void {
+		this.#counts.deadLettered++;
+		this.settle(lease, 1);
+	}
+
+	#givenUp(lease: Lease<T>): void {
+		const reason = lease.attempts >= this.#options.maxAttempts ? 'maxAttempts' : 'rejected';
+		const records = lease.rest();
+		this.store.settle(lease, 1);
+		this.#dropped({count: 1, reason, records});
+	}
+
+	#notBuried(lease: Lease<T>, error: unknown): void {
+		this.#emit('error', error as Error);
+		if (!this.#isSaving) {
+			this.store.giveBack(lease, 'delayed');
+			this.#returnLater(lease, 1000);
+		}
+	}
+
+	#syncQuietly(): void {
+		this.sync().catch(error => this.#emit('error', error as Error));
+	}
+
+	async #close(): Promise<void> {
+		clearInterval(this.#syncTimer);
+		const closed = new QueueClosedError('go on waiting', this.#log.directory);
+		this.gets.close(closed);
+		this.tasks.rejectAll(closed);
+		await Promise.allSettled(this.#leaving);
+		await this.#deadLetters.settle();
+		this.#isSaving = true;
+		clearImmediate(this.#turn);
+		for (const timer of this.#delays) {
+			clearTimeout(timer);
+		}
+
+		const failures: unknown[] = [];
+		const attempt = (step: () => Promise<void>) => step().catch(error => failures.push(error));
+		await attempt(() => this.puts.finish());
+		await attempt(() => this.#log.close());
+		await attempt(() => this.#lock.release());
+		await attempt(async () => this.#deadLetter?.close());
+		this.#forgetExit();
+		this.#emit('close');
+		if (failures.length > 0) {
+			throw this.#notSaved(failures[0]);
+		}
+	}
+
+	#notSaved(error: unknown): QueueStorageError {
+		const cause = error instanceof QueueStorageError ? error.cause : error;
+		const advice = 'What was in memory only may be lost; what is on disk is there at the next open.';
+		return new QueueStorageError('save all records of the queue in', this.#log.directory, cause, advice);
+	}
+
+	/** The process exits: what is in memory is handed to the operating system, in this turn. */
+	#saveNow(): void {
+		try {
+			this.store.spillAll();
+			this.#log.closeNow();
+		} finally {
+			this.#lock.releaseSync();
+		}
+	}
+}

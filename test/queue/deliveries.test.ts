@@ -1,0 +1,318 @@
+import {existsSync, readdirSync} from 'node:fs';
+import {join} from 'node:path';
+import test from 'ava';
+import {pEvent} from 'p-event';
+import {type DeadLetter, DiskQueue, type Drop, type Durability} from '../../source/index.ts';
+import {collect} from '../contract/queue-contract.ts';
+import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+
+const durabilities: Durability[] = ['spill', 'write', 'fsync'];
+
+test('getNowait reads a record that is on disk rather than say that there is none', async t => {
+	const queue = await openQueue<number>(t, {cacheSize: 2});
+	t.throws(() => queue.getNowait(), {code: 'QUEUE_EMPTY'});
+	await queue.putMany(range(0, 50));
+	await queue.close();
+	const again = await openQueue<number>(t, {cacheSize: 2}, queue.directory);
+	t.deepEqual(
+		range(0, 50).map(() => again.getNowait()),
+		range(0, 50),
+	);
+	t.throws(() => again.getNowait(), {code: 'QUEUE_EMPTY'});
+});
+
+test('getNowait leaves records to those who wait for them', async t => {
+	const queue = await openQueue<number>(t);
+	const waiting = queue.get();
+	queue.putNowait(1);
+	t.throws(() => queue.getNowait(), {code: 'QUEUE_EMPTY'});
+	t.is(await waiting, 1);
+});
+
+for (const durability of durabilities) {
+	test(`${durability}: putNowait puts in this turn, behind the puts that wait, or says that there is no room`, async t => {
+		const queue = await openQueue<number>(t, {durability, cacheSize: 4, maxSize: 30});
+		for (const record of range(0, 20)) {
+			queue.putNowait(record);
+		}
+
+		t.is(queue.size, 20);
+		await queue.putMany(range(20, 30));
+		t.throws(() => queue.putNowait(99), {code: 'QUEUE_FULL'});
+		t.throws(() => queue.putNowait((() => {}) as never), {code: 'QUEUE_RECORD'});
+		t.deepEqual(await drain(queue), range(0, 30));
+		queue.putNowait(30);
+		await queue.close();
+		const again = await openQueue<number>(t, {}, queue.directory);
+		t.deepEqual(await drain(again), [30]);
+	});
+
+	test(`${durability}: peek shows the next records wherever they are, and takes none`, async t => {
+		const queue = await openQueue<number>(t, {durability, cacheSize: 6});
+		t.is(queue.peek(), undefined);
+		t.deepEqual(queue.peek(3), []);
+		for (const count of [0, 1.5, -1]) {
+			t.throws(() => queue.peek(count), {instanceOf: RangeError});
+		}
+
+		let next = 0;
+		let cases = 0;
+		for (const step of range(0, 60)) {
+			await queue.putMany(range(step * 5, step * 5 + 5));
+			for (const count of [1, 2, 7, 1000]) {
+				t.deepEqual(queue.peek(count), range(next, Math.min(next + count, step * 5 + 5)));
+				cases++;
+			}
+
+			t.is(queue.peek(), next);
+			for (const _ of range(0, step % 7)) {
+				if (queue.size > 0) {
+					t.is(await queue.get(), next++);
+				}
+			}
+		}
+
+		t.is(cases, 240);
+		const [first, second] = [await queue.receive(), await queue.receive()];
+		t.is(queue.peek(), next + 2);
+		second.nack();
+		t.deepEqual(queue.peek(2), [next + 1, next + 2]);
+		first.nack({delay: 60_000});
+		t.deepEqual(queue.peek(2), [next + 1, next + 2]);
+		t.deepEqual(await collect(queue.size - 1, max => queue.getMany(max)), range(next + 1, 300));
+	});
+
+	test(`${durability}: a record that fails every time ends in the dead-letter queue, across closes`, async t => {
+		const root = temporaryDirectory(t);
+		const deadLetter = join(root, 'dead');
+		const options = {durability, maxAttempts: 3, deadLetter};
+		let deliveries = 0;
+		for (const round of range(0, 3)) {
+			const queue = await DiskQueue.open<{id: number}>(join(root, 'queue'), options);
+			if (round === 0) {
+				await queue.putMany([{id: 0}, {id: 1}]);
+			}
+
+			const delivery = await queue.receive();
+			t.is(delivery.record.id, 0);
+			t.is(delivery.attempts, ++deliveries);
+			if (round === 1) {
+				delivery.nack();
+			}
+
+			await queue.close();
+		}
+
+		const queue = await DiskQueue.open<{id: number}>(join(root, 'queue'), options);
+		const other = await queue.receive();
+		t.is(other.record.id, 1);
+		other.reject('not wanted');
+		await queue.join();
+		t.is(queue.stats().deadLettered, 2);
+		t.is(queue.size, 0);
+		await queue.close();
+		const dead = await openQueue<DeadLetter<{id: number}>>(t, {}, deadLetter);
+		t.deepEqual(await drain(dead), [
+			{record: {id: 0}, reason: 'maxAttempts', attempts: 3, sequence: 0},
+			{record: {id: 1}, reason: 'not wanted', attempts: 1, sequence: 1},
+		]);
+	});
+
+	test(`${durability}: dropNewest drops what comes, dropOldest what waits longest; both are counted and told`, async t => {
+		for (const [overflow, kept, dropped] of [
+			['dropNewest', range(0, 10), range(10, 30)],
+			['dropOldest', range(20, 30), range(0, 20)],
+		] as const) {
+			const queue = await openQueue<number>(t, {durability, cacheSize: 4, maxSize: 10, overflow});
+			const drops: number[] = [];
+			queue.on('drop', ({records, reason}: Drop<number>) => {
+				t.is(reason, 'overflow');
+				drops.push(...records);
+			});
+			for (const record of range(0, 20)) {
+				await queue.put(record);
+			}
+
+			await queue.putMany(range(20, 28));
+			queue.putNowait(28);
+			queue.putNowait(29);
+			t.is(queue.size, 10);
+			t.is(queue.stats().dropped, 20);
+			t.deepEqual(await drain(queue), kept);
+			await nextTurn();
+			t.deepEqual(drops, dropped);
+		}
+	});
+}
+
+test('a dead-letter queue that refuses leaves the record in its queue', async t => {
+	let isRefusing = true;
+	const dead: unknown[] = [];
+	const queue = await openQueue<number>(t, {
+		deadLetter: {
+			async put(letter) {
+				if (isRefusing) {
+					throw new Error('no');
+				}
+
+				dead.push(letter);
+			},
+		},
+	});
+	await queue.put(7);
+	const failed = pEvent(queue, 'error' as never, {rejectionEvents: []});
+	(await queue.receive()).reject();
+	t.is(((await failed) as unknown as Error).message, 'no');
+	t.is(queue.size, 1);
+	isRefusing = false;
+	const again = await queue.receive();
+	t.is(again.attempts, 2);
+	again.reject('still bad');
+	await queue.join();
+	t.deepEqual(dead, [{record: 7, reason: 'still bad', attempts: 2, sequence: 0}]);
+});
+
+test('maxBytes bounds the disk: puts wait, and go on as files are reclaimed', async t => {
+	const maxBytes = 512 * 1024;
+	const queue = await openQueue<Buffer>(t, {durability: 'write', maxBytes, cacheSize: 4});
+	const record = (index: number) => Buffer.alloc(8 * 1024, index);
+	const count = 300;
+	const full = pEvent(queue, 'full' as never);
+	const putting = queue.putMany(range(0, count).map(record));
+	await full;
+	t.true(queue.size > 20);
+	t.true(queue.size < 70);
+	for (const index of range(0, count)) {
+		t.true((await queue.get()).equals(record(index)), `${index}`);
+		t.true(queue.stats().diskBytes <= maxBytes, `${queue.stats().diskBytes} bytes`);
+	}
+
+	await putting;
+	t.is(queue.size, 0);
+});
+
+test('dropOldest keeps maxBytes by giving up the oldest file', async t => {
+	const maxBytes = 512 * 1024;
+	const queue = await openQueue<Buffer>(t, {durability: 'write', maxBytes, cacheSize: 4, overflow: 'dropOldest'});
+	const drops: Drop<Buffer>[] = [];
+	queue.on('drop', drop => drops.push(drop));
+	const record = (index: number) => Buffer.alloc(8 * 1024, index);
+	for (const index of range(0, 200)) {
+		await queue.put(record(index));
+		t.true(queue.stats().diskBytes <= maxBytes);
+	}
+
+	const dropped = drops.reduce((sum, {count}) => sum + count, 0);
+	t.true(dropped > 100);
+	t.is(queue.stats().dropped, dropped);
+	t.is(queue.size, 200 - dropped);
+	for (const index of range(dropped, 200)) {
+		t.true((await queue.get()).equals(record(index)));
+	}
+});
+
+test('limits that can never be kept are refused at open', async t => {
+	const directory = join(temporaryDirectory(t), 'queue');
+	for (const options of [
+		{maxBytes: 1000},
+		{maxBytes: 1024 * 1024, maxRecordBytes: 1024 * 1024},
+		{maxBytes: 1024 * 1024, segmentBytes: 1024 * 1024},
+		{maxSize: 0},
+		{maxSize: -1},
+		{maxAttempts: 0},
+		{syncInterval: 0},
+		{maxRedelivery: 0.5},
+		{overflow: 'explode' as never},
+		{deadLetter: 5 as never},
+		{deadLetter: ''},
+	]) {
+		await t.throwsAsync(DiskQueue.open(directory, options), {code: 'QUEUE_INVALID_ARGUMENT'}, JSON.stringify(options));
+	}
+
+	t.false(existsSync(directory));
+});
+
+test('no more than 4096 deliveries are in flight; an ack lets the next one go', async t => {
+	const queue = await openQueue<number>(t, {durability: 'write'});
+	await queue.putMany(range(0, 5000));
+	const deliveries = await collect(4096, max => queue.receiveMany(max));
+	await t.throwsAsync(queue.receive({timeout: 1}), {code: 'QUEUE_EMPTY'});
+	const next = queue.receive();
+	for (const [index, delivery] of deliveries.entries()) {
+		if (index % 2 === 1) {
+			delivery.ack();
+		}
+	}
+
+	t.is((await next).record, 4096);
+	await queue.close();
+	const again = await openQueue<number>(t, {}, queue.directory);
+	t.is(again.size, 5000 - 2048);
+	t.deepEqual(
+		(await collect(2049, max => again.receiveMany(max))).map(({record}) => record),
+		[...range(0, 2048).map(index => 2 * index), 4096],
+	);
+});
+
+test('a delivery held for long does not keep the open from being short, nor what was acknowledged behind it from being done', async t => {
+	const queue = await openQueue<{id: number; text: string}>(t, {segmentBytes: 16 * 1024, durability: 'write'});
+	const record = (id: number) => ({id, text: 'x'.repeat(500)});
+	await queue.putMany(range(0, 500).map(record));
+	const held = await queue.receive();
+	t.is(held.record.id, 0);
+	for (const delivery of await collect(400, max => queue.receiveMany(max))) {
+		delivery.ack();
+	}
+
+	await queue.close();
+	const again = await openQueue<{id: number}>(t, {}, queue.directory);
+	t.is(again.size, 100);
+	t.deepEqual(
+		(await drain(again)).map(({id}) => id),
+		[0, ...range(401, 500)],
+	);
+	await again.close();
+	t.deepEqual(readdirSync(queue.directory), ['checkpoint']);
+});
+
+test('events tell of spill, empty and reclaim, also through diagnostics_channel', async t => {
+	const {subscribe, unsubscribe} = await import('node:diagnostics_channel');
+	const published: string[] = [];
+	const listener = (message: unknown, name: string | symbol) => {
+		if ((message as {queue: DiskQueue}).queue.directory === queue.directory) {
+			published.push(String(name));
+		}
+	};
+	const names = ['spill', 'empty', 'reclaim', 'close'];
+	const queue = await openQueue<Buffer>(t, {cacheSize: 4, segmentBytes: 8192});
+	for (const name of names) {
+		subscribe(`disq:${name}`, listener);
+	}
+
+	const events = Promise.all(['spill', 'empty', 'reclaim'].map(name => pEvent(queue, name as never)));
+	await queue.putMany(range(0, 40).map(index => Buffer.alloc(1024, index)));
+	await drain(queue);
+	const [, , reclaimed] = (await events) as unknown as [unknown, unknown, {segments: number; bytes: number}];
+	t.true(reclaimed.segments > 0);
+	t.true(reclaimed.bytes > 0);
+	await queue.close();
+	for (const name of names) {
+		t.true(published.includes(`disq:${name}`), name);
+		unsubscribe(`disq:${name}`, listener);
+	}
+});
+
+test('stats count what was put, done and written, and tell the age of the oldest record', async t => {
+	const queue = await openQueue<number>(t, {durability: 'fsync'});
+	t.is(queue.stats().oldestAge, undefined);
+	await queue.putMany(range(0, 10));
+	await queue.getMany(4);
+	const delivery = await queue.receive();
+	delivery.ack();
+	const stats = queue.stats();
+	t.like(stats, {put: 10, done: 5, size: 5, inFlight: 0, dropped: 0, deadLettered: 0});
+	t.true(stats.writes >= 1 && stats.syncs >= 1);
+	t.true(stats.writeTime > 0 && stats.syncTime > 0 && stats.slowestSync > 0);
+	t.true(stats.oldestAge! >= 0 && stats.oldestAge! < 60_000);
+});
