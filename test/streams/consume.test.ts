@@ -1,0 +1,183 @@
+import test from 'ava';
+import {consume, type DeadLetter} from '../../source/index.ts';
+import {openQueue, range} from '../helpers/queues.ts';
+
+test('every record is handed over once, done when its handler resolves, and it ends when the queue is shut down', async t => {
+	for (const concurrency of [1, 4]) {
+		const queue = await openQueue<number>(t, {cacheSize: 8});
+		await queue.putMany(range(0, 200));
+		const seen: number[] = [];
+		let atWork = 0;
+		let most = 0;
+		const consuming = consume(
+			queue,
+			async record => {
+				most = Math.max(most, ++atWork);
+				await new Promise(resolve => {
+					setImmediate(resolve);
+				});
+				seen.push(record);
+				atWork--;
+			},
+			{concurrency},
+		);
+		queue.shutdown();
+		await consuming;
+		t.is(most, concurrency);
+		t.deepEqual(
+			seen.sort((a, b) => a - b),
+			range(0, 200),
+		);
+		t.like(queue.stats(), {size: 0, inFlight: 0, done: 200});
+	}
+});
+
+test('a record whose handler fails comes again after a growing delay, and ends in the dead-letter queue', async t => {
+	const dead: Array<DeadLetter<number>> = [];
+	const queue = await openQueue<number>(t, {
+		maxAttempts: 3,
+		deadLetter: {
+			async put(letter) {
+				dead.push(letter);
+			},
+		},
+	});
+	await queue.putMany([1, 2, 3]);
+	const attempts: Array<[number, number]> = [];
+	const delays: number[] = [];
+	const consuming = consume(
+		queue,
+		(record, {deliveries}) => {
+			attempts.push([record, deliveries[0]!.attempts]);
+			if (record === 2) {
+				throw new Error('no');
+			}
+		},
+		{
+			retry(error, delivery) {
+				t.is((error as Error).message, 'no');
+				delays.push(delivery.attempts);
+				return delivery.attempts;
+			},
+		},
+	);
+	await queue.join();
+	queue.shutdown();
+	await consuming;
+	t.deepEqual(
+		attempts.filter(([record]) => record === 2),
+		[
+			[2, 1],
+			[2, 2],
+			[2, 3],
+		],
+	);
+	t.deepEqual(delays, [1, 2, 3]);
+	t.deepEqual(dead, [{record: 2, reason: 'maxAttempts', attempts: 3, sequence: 1}]);
+});
+
+test('batches are bounded by records and by bytes, and wait for more no longer than told', async t => {
+	const queue = await openQueue<string>(t);
+	const text = 'x'.repeat(1000);
+	await queue.putMany(range(0, 25).map(index => `${index} ${text}`));
+	const byRecords: number[] = [];
+	queue.shutdown();
+	await consume(queue, records => byRecords.push(records.length), {batch: {maxRecords: 10}});
+	t.deepEqual(byRecords, [10, 10, 5]);
+
+	const other = await openQueue<string>(t);
+	await other.putMany([...range(0, 9).map(index => `${index} ${text}`), text.repeat(20), 'last']);
+	const byBytes: number[] = [];
+	other.shutdown();
+	await consume(other, records => byBytes.push(records.length), {batch: {maxRecords: 100, maxBytes: 4100, maxWait: 5}});
+	t.deepEqual(byBytes, [4, 4, 1, 1, 1]);
+	t.is(other.stats().done, 11);
+});
+
+test('handlers at work at once do not share out what would be one batch', async t => {
+	for (const maxBytes of [Number.POSITIVE_INFINITY, 1_000_000]) {
+		const queue = await openQueue<number>(t);
+		const batches: number[][] = [];
+		const consuming = consume(queue, records => batches.push(records), {
+			concurrency: 4,
+			batch: {maxRecords: 10, maxBytes, maxWait: 60_000},
+		});
+		for (const record of range(0, 40)) {
+			await queue.put(record);
+		}
+
+		await queue.join();
+		queue.shutdown();
+		await consuming;
+		t.deepEqual(
+			batches,
+			range(0, 4).map(index => range(index * 10, index * 10 + 10)),
+		);
+	}
+});
+
+test('an abort lets the handler at work finish, and leaves the rest in the queue', async t => {
+	const queue = await openQueue<number>(t);
+	await queue.putMany(range(0, 10));
+	const controller = new AbortController();
+	const seen: number[] = [];
+	await consume(
+		queue,
+		async record => {
+			seen.push(record);
+			if (record === 2) {
+				controller.abort();
+				await new Promise(resolve => {
+					setImmediate(resolve);
+				});
+			}
+		},
+		{signal: controller.signal},
+	);
+	t.deepEqual(seen, [0, 1, 2]);
+	t.like(queue.stats(), {size: 7, inFlight: 0, done: 3});
+	await consume(queue, () => t.fail(), {signal: AbortSignal.abort()});
+	const idle = new AbortController();
+	await queue.clear();
+	const waiting = consume(queue, () => t.fail(), {signal: idle.signal, batch: {maxRecords: 5, maxWait: 60_000}});
+	idle.abort();
+	await waiting;
+});
+
+test('it ends quietly when the queue is closed, and fails when the queue does', async t => {
+	const queue = await openQueue<number>(t);
+	const consuming = consume(queue, () => {});
+	await queue.close();
+	await consuming;
+
+	const failing = await openQueue<number>(t);
+	const broken = Object.create(failing, {
+		receiveMany: {
+			value: async () => {
+				throw new Error('broken');
+			},
+		},
+	});
+	await t.throwsAsync(
+		consume(broken, () => {}, {concurrency: 2}),
+		{message: 'broken'},
+	);
+});
+
+test('wrong options are refused', async t => {
+	const queue = await openQueue<number>(t);
+	const nothing = () => {};
+	for (const call of [
+		() => consume(queue, undefined as never),
+		() => consume(queue, nothing, {concurrency: 0}),
+		() => consume(queue, nothing, {batch: {maxRecords: 0}}),
+		() => consume(queue, nothing, {batch: {maxBytes: 0}}),
+		() => consume(queue, nothing, {batch: {maxWait: -1}}),
+		() => consume(queue, nothing, {retry: {minDelay: -1}}),
+		() => consume(queue, nothing, {retry: {factor: 0}}),
+		() => consume(queue, nothing, {retry: {jitter: 2}}),
+		() => consume(queue, nothing, {signal: 5 as never}),
+	]) {
+		await t.throwsAsync(call(), {code: 'QUEUE_INVALID_ARGUMENT'});
+	}
+});
