@@ -1,6 +1,7 @@
 import {cpSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout} from 'node:timers/promises';
+import {isDeepStrictEqual} from 'node:util';
 import test, {type ExecutionContext} from 'ava';
 import {pEvent} from 'p-event';
 import {DiskQueue, type Durability} from '../../source/index.ts';
@@ -15,7 +16,7 @@ const kills = Number(process.env.DISQ_KILLS ?? 50);
 const seed = Number(process.env.DISQ_SEED ?? Date.now() % 2 ** 32);
 /** The longest a child runs once its queue is open, in milliseconds. */
 const longestRun = 80;
-const recordsPerRun = 2000;
+const recordsPerRun = 600;
 const kinds = [...sinkKinds, 'stalling'];
 
 /** What a child noted: ids in the order of the notes. */
@@ -90,16 +91,13 @@ async function survivesKills(t: ExecutionContext, durability: Durability, count:
 
 		// Every other time the next child finds what the killed one left as it is.
 		const records = await look(round % 2 === 0 ? directory : copyOf(t, directory));
-		t.deepEqual(
-			records,
-			records.map(({id}) => numberedRecord(id)),
-			`round ${round}: intact`,
-		);
+		const damaged = records.filter(record => !isDeepStrictEqual(record, numberedRecord(record.id)));
+		t.deepEqual(damaged, [], `round ${round}: intact`);
 		const returned = records.map(({id}) => id);
 		const first = returned.length > 0 ? put.indexOf(returned[0]!) : confirmed;
 		const end = first + returned.length;
 		const what = `round ${round}: ${first} to ${end} of ${put.length}, ${confirmed} confirmed, ${left.length} were left, ${journal.accepted.length} accepted`;
-		t.deepEqual(returned, put.slice(first, end), what);
+		t.true(isDeepStrictEqual(returned, put.slice(first, end)), what);
 		t.true(first >= 0 && first <= confirmed, what);
 		t.true(end >= left.length + journal.accepted.length, what);
 
