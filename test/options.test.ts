@@ -42,7 +42,7 @@ test('the README lists every option with type, default, range and meaning', t =>
 	}
 });
 
-test('the README names every public method, and every one has a docstring', t => {
+test('the README names every public method, and every one has a docstring with an example', t => {
 	const readme = readFileSync(join(root, 'README.md'), 'utf8');
 	const source = readFileSync(join(root, 'source/queue/disk-queue.ts'), 'utf8');
 	const methods = Object.getOwnPropertyNames(DiskQueue.prototype).filter(
@@ -51,7 +51,10 @@ test('the README names every public method, and every one has a docstring', t =>
 	t.true(methods.length > 20);
 	for (const name of methods) {
 		t.regex(readme, new RegExp(`\`${name}\\b`), name);
-		t.regex(source, new RegExp(`\\*/\\n\\t(static )?(async )?(get )?${name}\\b`), `docstring of ${name}`);
+		const docstring = new RegExp(`/\\*\\*((?:(?!\\*/)[^])*)\\*/\\n\\t(?:static )?(?:async )?(?:get )?${name}\\b`).exec(
+			source,
+		);
+		t.regex(docstring?.[1] ?? '', /`[^`]*queue\b[^`]*`/, `example in the docstring of ${name}`);
 	}
 });
 

@@ -55,6 +55,10 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	/**
 	 * Opens the queue in a directory, creating it if it is missing, and recovers what an earlier run left.
 	 *
+	 * ```ts
+	 * const queue = await DiskQueue.open<Order>('./orders', {durability: 'write'});
+	 * ```
+	 *
 	 * @param directory Path of the directory. It has one owner at a time, and should hold nothing else.
 	 * @param options See `DiskQueueOptions`; other options than last time are fine.
 	 * @returns The queue, holding first what was not done in earlier runs.
@@ -91,22 +95,22 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 		return queue;
 	}
 
-	/** Records that wait for a consumer, in memory and on disk. */
+	/** Records that wait for a consumer, in memory and on disk: `while (queue.size > 0) await queue.get();` */
 	get size(): number {
 		return this.#engine.store.size;
 	}
 
-	/** The same, by the name it has in Python. */
+	/** The same as `size`, by the name it has in Python: `queue.qsize()`. */
 	qsize(): number {
 		return this.size;
 	}
 
-	/** Whether no record waits. */
+	/** Whether no record waits: `if (queue.empty()) …`. */
 	empty(): boolean {
 		return this.size === 0;
 	}
 
-	/** Whether as many records wait as `maxSize` allows. */
+	/** Whether as many records wait as `maxSize` allows: `if (!queue.full()) queue.putNowait(order);` */
 	full(): boolean {
 		return this.#engine.limits.isFull;
 	}
@@ -369,18 +373,18 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 		return this.#engine.close();
 	}
 
-	/** Figures of this moment, and since the queue was opened. */
+	/** Figures of this moment, and since the queue was opened: `const {size, diskBytes, inFlight} = queue.stats();` */
 	stats(): QueueStats {
 		return this.#engine.stats();
 	}
 
-	/** Lets a call that waits for a record keep the process alive, as a socket does. The default. */
+	/** Lets a call that waits for a record keep the process alive, as a socket does. The default: `queue.ref()`. */
 	ref(): this {
 		this.#engine.gets.keepProcessAlive(true);
 		return this;
 	}
 
-	/** Lets the process end although a call waits for a record. */
+	/** Lets the process end although a call waits for a record: `queue.unref()`. */
 	unref(): this {
 		this.#engine.gets.keepProcessAlive(false);
 		return this;
@@ -389,6 +393,10 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	/**
 	 * Takes record by record; ends when the queue is closed, or shut down and empty. A record is done when the next one is
 	 * asked for: leaving the loop by `break` or a throw puts it back at the head, and leaves the queue open.
+	 *
+	 * ```ts
+	 * for await (const order of queue) await work(order);
+	 * ```
 	 */
 	async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
 		for (let lease = await this.#leaseNext(); lease; lease = await this.#leaseNext()) {
@@ -403,7 +411,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 		}
 	}
 
-	/** Closes the queue. */
+	/** Closes the queue: `await using queue = await DiskQueue.open('./orders');` */
 	async [Symbol.asyncDispose](): Promise<void> {
 		await this.close();
 	}

@@ -1,6 +1,5 @@
 import {resolve} from 'node:path';
 import {addAbortSignal, type Duplex as NodeDuplex, type Writable as NodeWritable} from 'node:stream';
-import {pEvent, TimeoutError} from 'p-event';
 import {Duplex, Writable} from 'readable-stream';
 import {outOfRange, wrongType} from '../errors.ts';
 import {
@@ -13,13 +12,8 @@ import {
 } from '../options.ts';
 import {announceDeparture} from '../queue/departures.ts';
 import {DiskQueue} from '../queue/disk-queue.ts';
-import type {Lease} from '../queue/lease.ts';
 import {accepted} from '../queue/put-side.ts';
-import {Ring} from '../ring.ts';
-import {SinkProgress} from './sink-progress.ts';
-
-/** How often a slow sink is asked what it has confirmed, in milliseconds: what a kill redelivers is bounded by it. */
-const confirmInterval = 100;
+import {Acknowledgement} from './acknowledgement.ts';
 
 /** Options of `diskQueue`: those of the stream, and those of `DiskQueue.open` for a queue that the stream opens. */
 export type DiskQueueStreamOptions<T> = Omit<DiskQueueOptions<T>, 'cacheSize'> & {
@@ -123,23 +117,23 @@ type Settings = {highWaterMark: number; acknowledge: 'sink' | 'read'; signal: Ab
 
 class QueueDuplex<T> extends Duplex {
 	readonly #source: QueueSource<T>;
-	readonly #acknowledge: 'sink' | 'read';
-	readonly #sinks = new Set<SinkProgress>();
-	/** What was pushed and is not confirmed, in order. */
-	readonly #leases = new Ring<Lease<T>>();
+	readonly #isAcknowledgedBySinks: boolean;
+	readonly #acknowledgement: Acknowledgement<T>;
 	#queue: DiskQueue<T> | undefined;
 	#isPulling = false;
 	#isInputOver = false;
 	#pushed = 0;
-	#confirmed = 0;
-	#timer: NodeJS.Timeout | undefined;
 	/** Aborted when the stream is destroyed: it takes nothing more. */
 	readonly #gone = new AbortController();
 
 	constructor(source: QueueSource<T>, {highWaterMark, acknowledge, signal}: Settings) {
 		super({objectMode: true, highWaterMark});
 		this.#source = source;
-		this.#acknowledge = acknowledge;
+		this.#isAcknowledgedBySinks = acknowledge === 'sink';
+		this.#acknowledgement = new Acknowledgement<T>({
+			given: () => this.#given,
+			settle: (lease, count) => this.#queue!.settle(lease, count),
+		});
 		if (signal) {
 			// Not by the option: that one destroys a stream that is not made yet.
 			addAbortSignal(signal, this as unknown as NodeDuplex);
@@ -181,7 +175,7 @@ class QueueDuplex<T> extends Duplex {
 	}
 
 	override _read(size: number): void {
-		this.#confirm(this.#pushed - this.readableLength);
+		this.#acknowledgement.confirm();
 		if (!this.#isPulling) {
 			this.#isPulling = true;
 			this.#pull(Math.max(1, size - this.readableLength)).catch(error => this.destroy(error));
@@ -189,26 +183,19 @@ class QueueDuplex<T> extends Duplex {
 	}
 
 	override pipe<S extends NodeJS.WritableStream>(destination: S, options?: {end?: boolean}): S {
-		if (this.#acknowledge === 'sink' && !this.destroyed) {
-			const confirm = () => this.#confirm(this.#pushed - this.readableLength);
-			this.#sinks.add(new SinkProgress(destination as unknown as NodeWritable, confirm));
-			this.#timer ??= setInterval(confirm, confirmInterval).unref();
+		if (this.#isAcknowledgedBySinks && !this.destroyed) {
+			this.#acknowledgement.addSink(destination as unknown as NodeWritable);
 		}
 
 		return super.pipe(destination, options);
 	}
 
 	override unpipe(destination?: Parameters<Duplex['unpipe']>[0]): this {
-		for (const progress of this.#sinks) {
-			if (destination === undefined || destination === progress.sink) {
-				progress.endAt(this.#pushed - this.readableLength);
-			}
-		}
-
+		this.#acknowledgement.endSinks(destination);
 		// Not now: one record may be on its way to it.
 		process.nextTick(() => {
 			if (!this.destroyed) {
-				this.#confirm(this.#pushed - this.readableLength);
+				this.#acknowledgement.confirm();
 			}
 		});
 		return super.unpipe(destination);
@@ -221,9 +208,9 @@ class QueueDuplex<T> extends Duplex {
 	}
 
 	override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
-		const given = this.#pushed - this.readableLength;
+		const given = this.#given;
 		// One record may be on its way to the sink at this very moment, in neither buffer.
-		this.#confirm(given - 1);
+		this.#acknowledgement.confirm(given - 1);
 		this.#stopFlow();
 		this.#gone.abort();
 		const left = this.#leave(given);
@@ -232,6 +219,11 @@ class QueueDuplex<T> extends Duplex {
 			() => callback(error),
 			failure => callback(error ?? failure),
 		);
+	}
+
+	/** Records that have left the stream's buffer. */
+	get #given(): number {
+		return this.#pushed - this.readableLength;
 	}
 
 	async #pull(max: number): Promise<void> {
@@ -250,7 +242,7 @@ class QueueDuplex<T> extends Duplex {
 			return;
 		}
 
-		this.#leases.push(lease);
+		this.#acknowledgement.add(lease);
 		for (const record of lease.rest()) {
 			this.#pushed++;
 			this.push(record);
@@ -265,67 +257,18 @@ class QueueDuplex<T> extends Duplex {
 		}
 	}
 
-	/** Says that all the sinks have confirmed is done, of `given` records that left the stream's buffer. */
-	#confirm(given: number): void {
-		let confirmed = given;
-		for (const progress of this.#sinks) {
-			confirmed = Math.min(confirmed, progress.confirmed(given));
-			if (progress.isOver) {
-				progress.close();
-				this.#sinks.delete(progress);
-			}
-		}
-
-		while (this.#confirmed < confirmed) {
-			const lease = this.#leases.at(0);
-			const count = Math.min(lease.length, confirmed - this.#confirmed);
-			this.#queue!.settle(lease, count);
-			this.#confirmed += count;
-			if (lease.length === 0) {
-				this.#leases.shift();
-			}
-		}
-	}
-
 	/** Lets go of sinks and queue. After a regular end the sinks are still at work. */
 	async #leave(given: number): Promise<void> {
-		if (this.readableEnded) {
-			await this.#awaitSinks(given);
-		} else {
-			await undefined;
-		}
-
-		this.#confirm(given);
-		clearInterval(this.#timer);
-		for (const progress of this.#sinks) {
-			progress.close();
-		}
-
+		await (this.readableEnded ? this.#acknowledgement.awaitSinks(given) : undefined);
+		this.#acknowledgement.confirm(given);
+		const leases = this.#acknowledgement.close();
 		if (this.#queue) {
-			for (const lease of this.#leases.shiftMany(this.#leases.length)) {
+			for (const lease of leases) {
 				this.#queue.giveBack(lease);
 			}
 
 			await this.#source.release(this.#queue);
 		}
-	}
-
-	async #awaitSinks(given: number): Promise<void> {
-		for (const progress of this.#sinks) {
-			while (progress.isBehind(given)) {
-				await pEvent(progress.sink, ['drain', 'finish', 'close'], {
-					rejectionEvents: [],
-					timeout: confirmInterval,
-				}).catch(passTimeout);
-			}
-		}
-	}
-}
-
-/** A wait that ends is looked into again. */
-function passTimeout(error: unknown): void {
-	if (!(error instanceof TimeoutError)) {
-		throw error;
 	}
 }
 

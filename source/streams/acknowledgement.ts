@@ -1,0 +1,104 @@
+import type {Writable} from 'node:stream';
+import {pEvent, TimeoutError} from 'p-event';
+import type {Lease} from '../queue/lease.ts';
+import {Ring} from '../ring.ts';
+import {SinkProgress} from './sink-progress.ts';
+
+/** How often a slow sink is asked what it has confirmed, in milliseconds: what a kill redelivers is bounded by it. */
+const confirmInterval = 100;
+
+export type AcknowledgementOptions<T> = {
+	/** Records that have left the stream's buffer so far. */
+	given(): number;
+	/** Told of records that are done: the next `count` of a lease. */
+	settle(lease: Lease<T>, count: number): void;
+};
+
+/**
+ * What of a stream's records is done: all that left its buffer, if it has no sinks; what every sink has confirmed, if it
+ * has. Records are done in the order in which they were taken.
+ */
+export class Acknowledgement<T> {
+	readonly #options: AcknowledgementOptions<T>;
+	readonly #sinks = new Set<SinkProgress>();
+	/** What was taken and is not done, in order. */
+	readonly #leases = new Ring<Lease<T>>();
+	#confirmed = 0;
+	#timer: NodeJS.Timeout | undefined;
+
+	constructor(options: AcknowledgementOptions<T>) {
+		this.#options = options;
+	}
+
+	/** Adds a run that was taken, behind the others. */
+	add(lease: Lease<T>): void {
+		this.#leases.push(lease);
+	}
+
+	/** Waits for a sink too from now on. */
+	addSink(sink: Writable): void {
+		const confirm = () => this.confirm();
+		this.#sinks.add(new SinkProgress(sink, confirm));
+		this.#timer ??= setInterval(confirm, confirmInterval).unref();
+	}
+
+	/** Says that a sink, or all of them, are given no more than they were. */
+	endSinks(sink: unknown): void {
+		for (const progress of this.#sinks) {
+			if (sink === undefined || sink === progress.sink) {
+				progress.endAt(this.#options.given());
+			}
+		}
+	}
+
+	/** Settles what is done, of `given` records that left the stream's buffer. */
+	confirm(given: number = this.#options.given()): void {
+		let confirmed = given;
+		for (const progress of this.#sinks) {
+			confirmed = Math.min(confirmed, progress.confirmed(given));
+			if (progress.isOver) {
+				progress.close();
+				this.#sinks.delete(progress);
+			}
+		}
+
+		while (this.#confirmed < confirmed) {
+			const lease = this.#leases.at(0);
+			const count = Math.min(lease.length, confirmed - this.#confirmed);
+			this.#options.settle(lease, count);
+			this.#confirmed += count;
+			if (lease.length === 0) {
+				this.#leases.shift();
+			}
+		}
+	}
+
+	/** Waits until the sinks have confirmed all of `given` records, or failed: after a regular end they are still at work. */
+	async awaitSinks(given: number): Promise<void> {
+		for (const progress of this.#sinks) {
+			while (progress.isBehind(given)) {
+				await pEvent(progress.sink, ['drain', 'finish', 'close'], {
+					rejectionEvents: [],
+					timeout: confirmInterval,
+				}).catch(passTimeout);
+			}
+		}
+	}
+
+	/** Lets go of the sinks; gives what is not done, in order. */
+	close(): Array<Lease<T>> {
+		clearInterval(this.#timer);
+		for (const progress of this.#sinks) {
+			progress.close();
+		}
+
+		return this.#leases.shiftMany(this.#leases.length);
+	}
+}
+
+/** A wait that ends is looked into again. */
+function passTimeout(error: unknown): void {
+	if (!(error instanceof TimeoutError)) {
+		throw error;
+	}
+}
