@@ -1,3 +1,4 @@
+import {EventEmitter} from 'node:events';
 import {readdirSync} from 'node:fs';
 import test from 'ava';
 import {pEvent} from 'p-event';
@@ -9,7 +10,7 @@ import {
 	QueueStorageError,
 } from '../../source/index.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
-import {drain, openQueue, range} from '../helpers/queues.ts';
+import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const durabilities: Durability[] = ['spill', 'write', 'fsync'];
@@ -272,4 +273,64 @@ test('a segment that cannot be read fails the get, deletes nothing, and is read 
 	isFailing = false;
 	t.is(again.size, 10);
 	t.deepEqual(await drain(again), range(0, 10));
+});
+
+/** A file system that tells of every sync, by the kind of file. */
+function listeningStorage(): {storage: Storage; synced: EventEmitter} {
+	const synced = new EventEmitter();
+	const kinds = new Map<number, string>();
+	const storage: Storage = {
+		...fileSystem,
+		open(path, how) {
+			const descriptor = fileSystem.open(path, how);
+			kinds.set(descriptor, path.endsWith('checkpoint') ? 'checkpoint' : 'segment');
+			return descriptor;
+		},
+		async sync(descriptor) {
+			await fileSystem.sync(descriptor);
+			synced.emit(kinds.get(descriptor)!);
+		},
+	};
+	return {storage, synced};
+}
+
+test('syncInterval forces what is in memory to the device by itself', async t => {
+	const {storage, synced} = listeningStorage();
+	const queue = await openQueue<number>(t, withStorage(storage, {syncInterval: 5}));
+	const segment = pEvent(synced, 'segment');
+	await queue.putMany(range(0, 3));
+	await segment;
+	t.is(queue.stats().nextSequence, 3);
+	t.deepEqual(await drain(queue), range(0, 3));
+});
+
+test('maxRedelivery forces the checkpoint to the device whenever so many more records are done', async t => {
+	const {storage, synced} = listeningStorage();
+	const queue = await openQueue<number>(t, withStorage(storage, {durability: 'write', maxRedelivery: 10}));
+	await queue.putMany(range(0, 100));
+	let syncs = 0;
+	synced.on('checkpoint', () => {
+		syncs++;
+	});
+	await queue.getMany(9);
+	await nextTurn();
+	t.is(syncs, 0);
+	const forced = pEvent(synced, 'checkpoint');
+	await queue.get();
+	await forced;
+	t.is(syncs, 1);
+});
+
+test('putMany whose iterable outlives the queue says so, and what was put before is there', async t => {
+	const directory = temporaryDirectory(t);
+	const queue = await DiskQueue.open<number>(directory);
+	async function* records() {
+		yield* range(0, 600);
+		void queue.close();
+		yield* range(600, 700);
+	}
+
+	await t.throwsAsync(queue.putMany(records()), {code: 'QUEUE_CLOSED'});
+	const again = await openQueue<number>(t, {}, directory);
+	t.deepEqual(await drain(again), range(0, 600));
 });
