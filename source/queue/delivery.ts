@@ -6,7 +6,7 @@ import type {Delivery} from './queue.ts';
 /** What a delivery asks of its queue. */
 export type DeliveryOwner<T> = {
 	acknowledge(lease: Lease<T>): void;
-	giveBack(lease: Lease<T>, delay: number): void;
+	nack(lease: Lease<T>, delay: number): void;
 	reject(lease: Lease<T>, reason: string): void;
 };
 
@@ -36,7 +36,7 @@ export class QueueDelivery<T> implements Delivery<T> {
 	nack({delay = 0}: {delay?: number | undefined} = {}): void {
 		checkMilliseconds('delay', delay);
 		this.#settle('give back', 'given back');
-		this.#owner.giveBack(this.#lease, delay);
+		this.#owner.nack(this.#lease, delay);
 	}
 
 	reject(reason = 'rejected'): void {

@@ -81,13 +81,16 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 			report: corruption => setImmediate(() => queue.#reportCorruption(corruption)),
 			reclaimed: (segments, bytes) => queue.#emitSoon('reclaim', [{segments, bytes}]),
 		});
-		let queue: DiskQueue<T>;
-		try {
-			queue = new DiskQueue<T>({log, lock, options: resolved, deadLetter: await openDeadLetter(resolved)});
-			await queue.#engine.start();
-		} catch (error) {
+		const deadLetter = await openDeadLetter(resolved).catch(async error => {
 			log.closeFiles();
 			await lock.release();
+			throw error;
+		});
+		const queue = new DiskQueue<T>({log, lock, options: resolved, deadLetter});
+		try {
+			await queue.#engine.start();
+		} catch (error) {
+			await queue.#engine.abandon();
 			throw error;
 		}
 

@@ -18,6 +18,9 @@ import {Tasks} from './tasks.ts';
 /** Deliveries that may be in flight at once: so many fit a checkpoint, in any order of acks. */
 const maxInFlight = 4096;
 
+/** How long a record waits that the dead-letter queue refused, in milliseconds. */
+const burialRetryDelay = 1000;
+
 /** Records that may be done before the checkpoint is written, within a turn of the event loop. */
 const maxUnwrittenDone = 1024;
 
@@ -119,6 +122,14 @@ export class Engine<T> implements DeliveryOwner<T> {
 		}
 	}
 
+	/** Lets everything go as it was found, after a start that failed. */
+	async abandon(): Promise<void> {
+		this.#forgetExit();
+		this.#log.closeFiles();
+		await this.#lock.release();
+		await this.#deadLetter?.close();
+	}
+
 	/** Takes up to `max` records for good. */
 	take(max: number, reading: Reading = 'ahead'): T[] | undefined {
 		const records = this.store.take(max, reading);
@@ -134,17 +145,14 @@ export class Engine<T> implements DeliveryOwner<T> {
 	/** Takes up to `max` records to be delivered. The attempt is counted where a killed process cannot take it back. */
 	deliver(max: number): Array<Delivery<T>> | undefined {
 		const deliveries: Array<Delivery<T>> = [];
-		while (deliveries.length < max) {
-			const lease = this.store.inFlight < maxInFlight ? this.store.deliver() : undefined;
-			if (!lease) {
-				break;
+		try {
+			for (let next = this.#deliverOne(); next; next = deliveries.length < max ? this.#deliverOne() : undefined) {
+				deliveries.push(next);
 			}
-
-			if (lease.attempts > this.#options.maxAttempts) {
-				lease.attempts--;
-				this.#deadLetters.bury(lease, 'maxAttempts');
-			} else {
-				deliveries.push(new QueueDelivery(lease, this));
+		} catch (error) {
+			// What is delivered is delivered; the next call meets the error again.
+			if (deliveries.length === 0) {
+				throw error;
 			}
 		}
 
@@ -177,7 +185,14 @@ export class Engine<T> implements DeliveryOwner<T> {
 		this.settle(lease, 1);
 	}
 
-	giveBack(lease: Lease<T>, delay = 0): void {
+	giveBack(lease: Lease<T>): void {
+		if (!this.#isSaving) {
+			this.store.giveBack(lease);
+			this.#added();
+		}
+	}
+
+	nack(lease: Lease<T>, delay: number): void {
 		if (this.#isSaving) {
 			return;
 		}
@@ -188,8 +203,7 @@ export class Engine<T> implements DeliveryOwner<T> {
 			this.store.giveBack(lease, 'delayed');
 			this.#returnLater(lease, delay);
 		} else {
-			this.store.giveBack(lease);
-			this.#added();
+			this.giveBack(lease);
 		}
 	}
 
@@ -253,6 +267,21 @@ export class Engine<T> implements DeliveryOwner<T> {
 			oldestAge: store.oldestAge,
 			...this.#log.figures,
 		};
+	}
+
+	/** A record that was delivered too often before is buried instead, and the next one is tried. */
+	#deliverOne(): Delivery<T> | undefined {
+		while (this.store.inFlight < maxInFlight) {
+			const lease = this.store.deliver();
+			if (!lease || lease.attempts <= this.#options.maxAttempts) {
+				return lease && new QueueDelivery(lease, this);
+			}
+
+			lease.attempts--;
+			this.#deadLetters.bury(lease, 'maxAttempts');
+		}
+
+		return undefined;
 	}
 
 	#added(): void {
@@ -341,7 +370,7 @@ export class Engine<T> implements DeliveryOwner<T> {
 		this.#emit('error', error as Error);
 		if (!this.#isSaving) {
 			this.store.giveBack(lease, 'delayed');
-			this.#returnLater(lease, 1000);
+			this.#returnLater(lease, burialRetryDelay);
 		}
 	}
 

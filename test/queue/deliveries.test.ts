@@ -2,7 +2,7 @@ import {existsSync, readdirSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
 import {pEvent} from 'p-event';
-import {type DeadLetter, DiskQueue, type Drop, type Durability} from '../../source/index.ts';
+import {type DeadLetter, DiskQueue, type Drop, type Durability, diskQueue} from '../../source/index.ts';
 import {collect} from '../contract/queue-contract.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
@@ -315,4 +315,21 @@ test('stats count what was put, done and written, and tell the age of the oldest
 	t.true(stats.writes >= 1 && stats.syncs >= 1);
 	t.true(stats.writeTime > 0 && stats.syncTime > 0 && stats.slowestSync > 0);
 	t.true(stats.oldestAge! >= 0 && stats.oldestAge! < 60_000);
+});
+
+test('a stream may take and give back records that were delivered as often as they may be', async t => {
+	const options = {maxAttempts: 1, durability: 'write'} as const;
+	const queue = await openQueue<number>(t, options);
+	await queue.putMany(range(0, 5));
+	await queue.receiveMany(5);
+	await queue.close();
+	const again = await openQueue<number>(t, options, queue.directory);
+	const stream = diskQueue(again);
+	await pEvent(stream, 'readable');
+	t.is(stream.read(), 0);
+	await pEvent(stream.destroy(), 'close');
+	t.is(again.size, 4);
+	t.is(again.stats().inFlight, 0);
+	await t.throwsAsync(again.receive({timeout: 1}), {code: 'QUEUE_EMPTY'});
+	t.is(again.stats().dropped, 4);
 });

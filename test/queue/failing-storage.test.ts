@@ -334,3 +334,60 @@ test('putMany whose iterable outlives the queue says so, and what was put before
 	const again = await openQueue<number>(t, {}, directory);
 	t.deepEqual(await drain(again), range(0, 600));
 });
+
+test('an open that cannot read what was in flight leaves everything as it was', async t => {
+	const directory = temporaryDirectory(t);
+	const queue = await DiskQueue.open<number>(directory, {durability: 'write'});
+	await queue.putMany(range(0, 5));
+	for (const delivery of await queue.receiveMany(5)) {
+		if (delivery.record !== 1) {
+			delivery.ack();
+		}
+	}
+
+	await queue.close();
+	const handlers = process.listenerCount('exit');
+	const storage: Storage = {
+		...fileSystem,
+		async read() {
+			throw systemError('EIO', 'read');
+		},
+	};
+	await t.throwsAsync(DiskQueue.open(directory, withStorage(storage, {}) as never), {code: 'QUEUE_STORAGE'});
+	t.is(process.listenerCount('exit'), handlers);
+	const again = await openQueue<number>(t, {}, directory);
+	t.deepEqual(await drain(again), [1]);
+});
+
+test('a receive that meets a full disk hands out what it has, and loses nothing', async t => {
+	const {storage, fail} = failingStorage();
+	let left = Number.POSITIVE_INFINITY;
+	const queue = await openQueue<number>(
+		t,
+		withStorage(
+			{
+				...storage,
+				write(...call) {
+					if (left-- <= 0) {
+						fail.write = 'ENOSPC';
+					}
+
+					return storage.write(...call);
+				},
+			},
+			{cacheSize: 6},
+		),
+	);
+	await queue.putMany(range(0, 6));
+	left = 3;
+	const some = await queue.receiveMany(6);
+	t.true(some.length > 0 && some.length < 6, `${some.length}`);
+	await t.throwsAsync(queue.receive(), {code: 'QUEUE_STORAGE'});
+	left = Number.POSITIVE_INFINITY;
+	delete fail.write;
+	const rest = await queue.receiveMany(6);
+	t.deepEqual(
+		[...some, ...rest].map(({record}) => record),
+		range(0, 6),
+	);
+});
