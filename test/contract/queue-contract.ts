@@ -42,6 +42,15 @@ export function testContract({name, open, reopen}: Backend): void {
 		t.deepEqual(await Promise.all(gets), range(0, 10));
 	});
 
+	test(title('a get that comes later takes nothing from one that waits, not even in the turn of the put'), async t => {
+		const queue = await open<number>(t);
+		const first = queue.get();
+		const put = queue.put(1);
+		const second = t.throwsAsync(queue.get({timeout: 0}), {code: 'QUEUE_EMPTY'});
+		t.is(await first, 1);
+		await Promise.all([put, second]);
+	});
+
 	test(title('a late or aborted get takes nothing, and says which it was'), async t => {
 		const queue = await open<number>(t);
 		await t.throwsAsync(queue.get({timeout: 0}), {code: 'QUEUE_EMPTY'});

@@ -1,5 +1,7 @@
 import {existsSync, readdirSync} from 'node:fs';
 import {join} from 'node:path';
+import {Writable} from 'node:stream';
+import {pipeline} from 'node:stream/promises';
 import test from 'ava';
 import {pEvent} from 'p-event';
 import {type DeadLetter, DiskQueue, type Drop, type Durability, diskQueue} from '../../source/index.ts';
@@ -332,4 +334,23 @@ test('a stream may take and give back records that were delivered as often as th
 	t.is(again.stats().inFlight, 0);
 	await t.throwsAsync(again.receive({timeout: 1}), {code: 'QUEUE_EMPTY'});
 	t.is(again.stats().dropped, 4);
+});
+
+test('a queue closed as soon as its pipeline has ended keeps nothing of what the sink has confirmed', async t => {
+	for (const count of [1, 10, 3000]) {
+		const queue = await openQueue<number>(t, {durability: 'write'});
+		let confirmed = 0;
+		const sink = new Writable({
+			objectMode: true,
+			write(_record, _encoding, callback) {
+				confirmed++;
+				setImmediate(callback);
+			},
+		});
+		await pipeline(range(0, count), diskQueue(queue), sink);
+		await queue.close();
+		t.is(confirmed, count);
+		const again = await openQueue<number>(t, {}, queue.directory);
+		t.is(again.size, 0);
+	}
 });
