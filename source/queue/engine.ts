@@ -356,13 +356,14 @@ export class Engine<T> implements DeliveryOwner<T> {
 
 	#buried(lease: Lease<T>): void {
 		this.#counts.deadLettered++;
-		this.settle(lease, 1);
+		this.store.discard(lease);
+		this.#settled();
 	}
 
 	#givenUp(lease: Lease<T>): void {
 		const reason = lease.attempts >= this.#options.maxAttempts ? 'maxAttempts' : 'rejected';
 		const records = lease.rest();
-		this.store.settle(lease, 1);
+		this.store.discard(lease);
 		this.#dropped({count: 1, reason, records});
 	}
 

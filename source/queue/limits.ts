@@ -47,8 +47,7 @@ export class Limits<T> {
 	/** Makes room for one record, as `overflow` says; false if there is none to be made. */
 	makeRoom(): boolean {
 		if (this.isFull && this.#options.overflow === 'dropOldest') {
-			const records = this.#store.take(1, 'now') ?? [];
-			this.drop(records);
+			this.drop(this.#store.discardFirst());
 		}
 
 		return !this.isFull;

@@ -20,7 +20,7 @@ export type QueueStats = {
 	/** Calls of `put` and `get` that wait. */
 	waitingPuts: number;
 	waitingGets: number;
-	/** Records put, and records done, since the queue was opened. */
+	/** Records put, and records done, since the queue was opened; those dropped or dead-lettered are not counted as done. */
 	put: number;
 	done: number;
 	/** Records dropped by `overflow`, or for want of a dead-letter queue, since then. */

@@ -240,6 +240,20 @@ export class RecordStore<T> {
 		return records;
 	}
 
+	/** Drops the record that has waited longest, reading it now if need be; gives it, if there was one. */
+	discardFirst(): T[] {
+		const done = this.#done;
+		const records = this.take(1, 'now') ?? [];
+		this.#done = done;
+		return records;
+	}
+
+	/** Drops what is not done of a lease. */
+	discard(lease: Lease<T>): void {
+		this.#pending.settle(lease, lease.length);
+		this.#markProgress();
+	}
+
 	/** Drops the records of the log before a sequence that wait; gives how many, and those that were at hand. */
 	discardBefore(sequence: number): {records: T[]; count: number} {
 		const size = this.size;
@@ -313,7 +327,7 @@ export class RecordStore<T> {
 	#dropUnencodable(): void {
 		const lease = this.#pending.firstUnlogged();
 		if (lease) {
-			this.settle(lease, lease.length);
+			this.discard(lease);
 		} else {
 			this.#memory.tail.drop(1);
 		}

@@ -209,6 +209,15 @@ export function testContract({name, open, reopen}: Backend): void {
 		t.is(await queue.get(), 1);
 	});
 
+	test(title('a record given back goes to a get that waits'), async t => {
+		const queue = await open<number>(t);
+		await queue.put(0);
+		const delivery = await queue.receive();
+		const waiting = queue.get();
+		delivery.nack();
+		t.is(await waiting, 0);
+	});
+
 	test(title('a record given back with a delay lets others pass, and comes when it is over'), async t => {
 		const queue = await open<number>(t);
 		await queue.putMany([0, 1]);
