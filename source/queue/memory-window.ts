@@ -136,9 +136,8 @@ export class MemoryWindow<T> {
 	get hasRoomInTail(): boolean {
 		const {head, tail} = this;
 		return (
-			tail.length === 0 ||
-			((tail.length < this.#records / 2 || head.length + tail.length < this.#records) &&
-				(tail.bytes < this.#bytes / 2 || head.bytes + tail.bytes < this.#bytes))
+			(tail.length < this.#records / 2 || head.length + tail.length < this.#records) &&
+			(tail.bytes < this.#bytes / 2 || head.bytes + tail.bytes < this.#bytes)
 		);
 	}
 

@@ -354,3 +354,40 @@ test('a queue closed as soon as its pipeline has ended keeps nothing of what the
 		t.is(again.size, 0);
 	}
 });
+
+test('records that a stream gave back before they were in the log are delivered from the log', async t => {
+	const queue = await openQueue<number>(t);
+	await queue.putMany(range(0, 10));
+	const stream = diskQueue(queue);
+	await pEvent(stream, 'readable');
+	t.is(stream.read(), 0);
+	await pEvent(stream.destroy(), 'close');
+	await queue.put(10);
+	const deliveries = await collect(10, max => queue.receiveMany(max));
+	t.deepEqual(
+		deliveries.map(({record, sequence}) => [record, sequence]),
+		range(1, 11).map(record => [record, record - 1]),
+	);
+	await queue.close();
+	const again = await openQueue<number>(t, {}, queue.directory);
+	t.deepEqual(
+		(await again.receiveMany(20)).map(({attempts}) => attempts),
+		new Array(10).fill(2),
+	);
+});
+
+test('a record given back for the last time goes to the dead-letter queue at once, with nobody there to receive it', async t => {
+	const dead: Array<DeadLetter<number>> = [];
+	const queue = await openQueue<number>(t, {
+		maxAttempts: 1,
+		deadLetter: {
+			async put(letter) {
+				dead.push(letter);
+			},
+		},
+	});
+	await queue.put(7);
+	(await queue.receive()).nack();
+	await queue.join({timeout: 10_000});
+	t.deepEqual(dead, [{record: 7, reason: 'maxAttempts', attempts: 1, sequence: 0}]);
+});
