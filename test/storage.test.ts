@@ -6,9 +6,8 @@ import test from 'ava';
 import {pEvent} from 'p-event';
 import {fileSystem} from '../source/storage.ts';
 import {openDescriptors} from './helpers/logs.ts';
+import {onUnix, onUnixSerially} from './helpers/platforms.ts';
 import {temporaryDirectory} from './helpers/temporary-directory.ts';
-
-const onUnix = process.platform === 'win32' ? test.skip : test;
 
 onUnix("directories and files are their owner's alone", t => {
 	const directory = join(temporaryDirectory(t), 'a', 'b');
@@ -30,7 +29,7 @@ test('create fails where the name exists, update and read where it does not', t 
 // Serial: other tests open descriptors too.
 for (const kind of ['symlink', 'directory', 'fifo'] as const) {
 	const title = `a ${kind} is not opened as a file of ours, and costs no descriptor`;
-	(process.platform === 'win32' ? test.skip : test.serial)(title, t => {
+	onUnixSerially(title, t => {
 		const directory = temporaryDirectory(t);
 		const path = join(directory, 'name');
 		make(kind, directory, path);

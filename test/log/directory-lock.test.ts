@@ -9,10 +9,11 @@ import test, {type ExecutionContext} from 'ava';
 import {QueueLockedError, QueueStorageError} from '../../source/errors.ts';
 import {isClaimName, lockDirectory} from '../../source/log/directory-lock.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
+import {onLinuxSerially, onUnixSerially} from '../helpers/platforms.ts';
 
 // One at a time: an answer is awaited for a quarter of a second, and the contention below takes every core.
-const onLinux = process.platform === 'linux' ? test.serial : test.serial.skip;
-const onUnix = process.platform === 'win32' ? test.serial.skip : test.serial;
+const onLinux = onLinuxSerially;
+const onUnix = onUnixSerially;
 
 const nobody = 65534;
 const otherBoot = 'lock-ffffffff-4321-0123456789ab';

@@ -31,9 +31,9 @@ import {
 	segmentNames,
 	type TestRecord,
 } from '../helpers/logs.ts';
+import {onUnix} from '../helpers/platforms.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
-const onUnix = process.platform === 'win32' ? test.skip : test;
 const nameOf = (sequence: number) => `${String(sequence).padStart(20, '0')}.log`;
 
 type Written = {directory: string; last: string; log: SegmentLog<TestRecord>; ends: number[]};

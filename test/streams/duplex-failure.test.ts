@@ -4,6 +4,7 @@ import {pipeline} from 'node:stream/promises';
 import test, {type ExecutionContext} from 'ava';
 import {pEvent} from 'p-event';
 import {type DiskQueue, type DiskQueueStream, type Durability, diskQueue} from '../../source/index.ts';
+import {onLinux} from '../helpers/platforms.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {makeSink, sinkKinds, type TestSink, writables} from '../helpers/sinks.ts';
 import {countWrites, leftovers} from '../helpers/streams.ts';
@@ -103,8 +104,6 @@ test('a byte sink that fails, at any record: all it had not confirmed comes back
 		assertComplete(t, returned.map(Number), {...writes, confirmed});
 	}
 });
-
-const onLinux = process.platform === 'linux' ? test : test.skip;
 
 onLinux('a file on a device without room: everything comes back', async t => {
 	const directory = temporaryDirectory(t);
