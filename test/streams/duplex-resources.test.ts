@@ -12,23 +12,21 @@ import {leftovers, queueStream} from '../helpers/streams.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const records = 1_000_000;
-/** 120 MB. */
-const memoryLimit = 120_000_000 / 1024;
+/** KiB of 120 MB. From Node 24 on the young generation alone may take 48 MB more. */
+const isLargerHeap = Number(process.versions.node.split('.')[0]) >= 24;
+const memoryLimit = (isLargerHeap ? 168_000_000 : 120_000_000) / 1024;
 const rounds = 200;
 
 // Each looks at the whole process.
-test.serial(
-	`${records} records wait for a sink that starts late: in order, none lost, in less than 120 MB`,
-	async t => {
-		const {code, stdout, stderr} = await runFixture(t, 'million-records', [temporaryDirectory(t), String(records)]);
-		t.is(stderr, '');
-		t.is(code, 0);
-		const result = JSON.parse(stdout) as {records: number; maxRss: number};
-		t.log(`peak memory ${Math.round((result.maxRss * 1024) / 1e6)} MB (${result.maxRss} KiB)`);
-		t.is(result.records, records);
-		t.true(result.maxRss < memoryLimit);
-	},
-);
+test.serial(`${records} records wait for a sink that starts late: in order, none lost, in bounded memory`, async t => {
+	const {code, stdout, stderr} = await runFixture(t, 'million-records', [temporaryDirectory(t), String(records)]);
+	t.is(stderr, '');
+	t.is(code, 0);
+	const result = JSON.parse(stdout) as {records: number; maxRss: number};
+	t.log(`peak memory ${Math.round((result.maxRss * 1024) / 1e6)} MB (${result.maxRss} KiB)`);
+	t.is(result.records, records);
+	t.true(result.maxRss < memoryLimit);
+});
 
 test.serial('a process whose pipeline has failed ends by itself', async t => {
 	const directory = temporaryDirectory(t);
