@@ -67,12 +67,18 @@ export function quarantineBytes(
 
 	const directory = join(dirname(segment.path), quarantineDirectoryName);
 	const path = join(directory, `${basename(segment.path, '.log')}-${from}.bad`);
-	if (storage.stat(path)) {
+	const copied = storage.stat(path)?.bytes;
+	if (copied === to - from) {
 		return path;
 	}
 
 	try {
 		storage.makeDirectory(directory);
+		if (copied !== undefined) {
+			// A crash came while it was copied.
+			storage.unlink(path);
+		}
+
 		copyBytes(segment.path, path, {from, to}, storage);
 		return path;
 	} catch {
@@ -111,6 +117,26 @@ export function quarantineFile(path: string, storage: Storage): string {
 			return target;
 		}
 	}
+}
+
+/** Forces copies to the device: from here on a power cut leaves them, and the damaged originals may go. */
+export async function syncQuarantine(directory: string, paths: string[], storage: Storage): Promise<void> {
+	// One that was looked at and deleted meanwhile needs nothing more.
+	for (const path of paths.filter(each => storage.stat(each))) {
+		const descriptor = storage.open(path, 'update');
+		try {
+			await storage.sync(descriptor);
+		} finally {
+			storage.close(descriptor);
+		}
+	}
+
+	const quarantine = join(directory, quarantineDirectoryName);
+	if (storage.stat(quarantine)) {
+		await storage.syncDirectory(quarantine);
+	}
+
+	await storage.syncDirectory(directory);
 }
 
 /** Bytes kept in quarantine. */

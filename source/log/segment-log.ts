@@ -5,7 +5,7 @@ import {checkpointFileBytes, type Delivered} from '../format/checkpoint.ts';
 import type {Codec} from '../options.ts';
 import type {Storage} from '../storage.ts';
 import {CheckpointFile, type CheckpointState} from './checkpoint-file.ts';
-import {quarantineSize} from './quarantine.ts';
+import {quarantineSize, syncQuarantine} from './quarantine.ts';
 import {type Recovered, type RecoveryReport, recover} from './recovery.ts';
 import {type Segment, segmentAt} from './segment.ts';
 import {type AppendedBlock, type ReadableLog, SegmentReader} from './segment-reader.ts';
@@ -72,6 +72,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	readonly #maxRedelivery: number;
 	readonly #reclaimed: (segments: number, bytes: number) => void;
 	#quarantineBytes: number;
+	/** Copies of damaged bytes that a power cut could take. */
+	readonly #quarantined = new Set<string>();
 	/** Up to where the end of this process, and a power cut, leave done what is done. */
 	#writtenDone: number;
 	#durablyDone: number;
@@ -90,7 +92,11 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.storage = options.storage;
 		this.onCorruption = options.onCorruption;
 		this.report = corruption => {
-			this.#quarantineBytes += corruption.quarantine ? corruption.bytes : 0;
+			if (corruption.quarantine) {
+				this.#quarantineBytes += corruption.bytes;
+				this.#quarantined.add(corruption.quarantine);
+			}
+
 			options.report(corruption);
 		};
 		this.#maxRedelivery = options.maxRedelivery;
@@ -467,6 +473,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		const done = this.#doneSequence;
 		await this.#syncCheckpoint();
 		this.#durablyDone = done;
+		await this.#syncQuarantine();
 		let segments = 0;
 		let bytes = 0;
 		for (let first = this.#firstDone(done); first; first = this.#firstDone(done)) {
@@ -478,6 +485,17 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		if (segments > 0) {
 			this.#reclaimed(segments, bytes);
 			await this.storage.syncDirectory(this.directory);
+		}
+	}
+
+	/** What was damaged goes with its segment: its copy is durable before. */
+	async #syncQuarantine(): Promise<void> {
+		if (this.#quarantined.size > 0) {
+			const paths = [...this.#quarantined];
+			await syncQuarantine(this.directory, paths, this.storage);
+			for (const path of paths) {
+				this.#quarantined.delete(path);
+			}
 		}
 	}
 
@@ -521,6 +539,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.#write(this.#state(true));
 		await this.#syncCheckpoint();
 		if (isDrained && this.#segments.length > 0) {
+			await this.#syncQuarantine();
 			this.#sealActive();
 			while (this.#segments.length > 0) {
 				this.#removeFirst();

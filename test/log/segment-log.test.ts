@@ -1,5 +1,5 @@
-import {readdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
-import {join} from 'node:path';
+import {existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
+import {basename, join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import fc from 'fast-check';
 import {QueueCodecError, QueueRecordError, QueueStorageError} from '../../source/errors.ts';
@@ -296,6 +296,44 @@ test('the checkpoint is durable before a file goes, and the directory is synced 
 	t.deepEqual(reclaim.slice(0, 4), ['write checkpoint', ...wanted]);
 	t.regex(reclaim[4]!, /^syncDirectory disq-test-/);
 	t.deepEqual(segmentNames(directory), names.slice(2));
+});
+
+test('damaged bytes are durable in quarantine before the file goes that held them', async t => {
+	const directory = temporaryDirectory(t);
+	const {storage, operations} = faultyStorage();
+	const {log, corruptions} = await openLog(t, directory, {segmentBytes: 300, storage});
+	appendBlocks(log, 8);
+	const [first] = segmentNames(directory);
+	const path = join(directory, first!);
+	const bytes = readFileSync(path);
+	bytes[120]! ^= 0xff;
+	writeFileSync(path, bytes);
+	readAllSync(log);
+	t.is(corruptions.length, 1);
+	const copy = basename(corruptions[0]!.quarantine!);
+	log.markDone(log.segments[1]!.firstSequence);
+	operations.length = 0;
+	log.writeCheckpoint();
+	await log.close();
+	const order = [operations.indexOf(`sync ${copy}`), operations.indexOf(`unlink ${first}`)];
+	t.true(order[0] !== -1 && order[0]! < order[1]!, operations.join());
+	t.true(existsSync(corruptions[0]!.quarantine!));
+});
+
+test('a quarantine that was deleted meanwhile does not stand in the way of reclaim', async t => {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory, {segmentBytes: 300});
+	appendBlocks(log, 8);
+	const [first] = segmentNames(directory);
+	const path = join(directory, first!);
+	const bytes = readFileSync(path);
+	bytes[120]! ^= 0xff;
+	writeFileSync(path, bytes);
+	readAllSync(log);
+	rmSync(join(directory, 'quarantine'), {recursive: true});
+	log.markDone(log.nextSequence);
+	await log.close();
+	t.deepEqual(readdirSync(directory), ['checkpoint']);
 });
 
 test('no file goes while its checkpoint cannot be made durable', async t => {
