@@ -7,6 +7,8 @@ export class Lease<T> {
 	sequence: number | undefined;
 	/** How often they were delivered by `receive`, this time counted. */
 	attempts: number;
+	/** It cannot be encoded: it stays with its consumer, and never comes to the log. */
+	isUnencodable = false;
 	/** `ready`: given back, to be taken again. `delayed`: given back, and not to be taken yet. */
 	state: 'inFlight' | 'ready' | 'delayed' = 'inFlight';
 

@@ -23,7 +23,7 @@ type Group<T> = {firstSequence: number; blocks: T[][]; waiters: Array<Waiter<Put
 
 /**
  * Puts of a `'write'` or `'fsync'` queue: every record goes to the log, and a put resolves when it is there. All that
- * is put meanwhile shares a block and a sync: group commit without a timer.
+ * is put meanwhile shares a block and a sync, without a timer.
  */
 export class LogAdmission<T> implements Admission<T> {
 	readonly #store: RecordStore<T>;

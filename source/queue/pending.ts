@@ -3,7 +3,7 @@ import type {Lease} from './lease.ts';
 
 /** The runs of a queue that are not done, in queue order: with a consumer, or given back by one. */
 export class Pending<T> {
-	/** Those in the log first, by sequence; then those in memory only. */
+	/** Those in the log first, by sequence; then those in memory only. One that cannot be encoded stays where it is. */
 	readonly #leases: Array<Lease<T>> = [];
 	#ready = 0;
 	#delayed = 0;
@@ -24,13 +24,9 @@ export class Pending<T> {
 		return this.#inFlight;
 	}
 
-	get isEmpty(): boolean {
-		return this.#leases.length === 0;
-	}
-
-	/** The oldest run. */
-	get first(): Lease<T> | undefined {
-		return this.#leases[0];
+	/** Sequence of the oldest record that is in the log. */
+	get firstSequence(): number | undefined {
+		return this.#leases.find(({isUnencodable}) => !isUnencodable)?.first;
 	}
 
 	/** Adds a run that was just taken, and so is the newest. */
@@ -75,10 +71,10 @@ export class Pending<T> {
 		}
 	}
 
-	/** The oldest run that is in memory only. */
+	/** The oldest run that is in memory only and may come to the log. */
 	firstUnlogged(): Lease<T> | undefined {
 		return this.#leases.at(-1)?.sequence === undefined
-			? this.#leases.find(({sequence}) => sequence === undefined)
+			? this.#leases.find(({sequence, isUnencodable}) => sequence === undefined && !isUnencodable)
 			: undefined;
 	}
 
@@ -91,11 +87,11 @@ export class Pending<T> {
 	describe(next: number): Delivered {
 		const runs: PendingRun[] = [];
 		for (const {first, length, attempts} of this.#leases) {
+			const last = runs.at(-1);
 			if (first === undefined) {
-				break;
+				continue;
 			}
 
-			const last = runs.at(-1);
 			if (last && last.first + last.records === first && last.attempts === attempts) {
 				last.records += length;
 			} else {
@@ -135,6 +131,6 @@ export class Pending<T> {
 			}
 		}
 
-		return low;
+		return this.#leases[low] === lease ? low : this.#leases.indexOf(lease);
 	}
 }

@@ -323,11 +323,11 @@ export class RecordStore<T> {
 		}
 	}
 
-	/** Drops the record, or the run with a consumer, that is first to be appended. */
+	/** Passes over what is first to be appended: drops a record, leaves a run with its consumer. */
 	#dropUnencodable(): void {
 		const lease = this.#pending.firstUnlogged();
 		if (lease) {
-			this.discard(lease);
+			lease.isUnencodable = true;
 		} else {
 			this.#memory.tail.drop(1);
 		}
@@ -430,7 +430,7 @@ export class RecordStore<T> {
 
 	/** What is before the oldest run that is not done is done; what is delivered out of order is kept beside. */
 	#markProgress(): void {
-		const oldest = this.#pending.first?.first;
+		const oldest = this.#pending.firstSequence;
 		this.#log.markDone(oldest ?? this.#taken);
 		if (oldest !== undefined) {
 			this.#log.markDelivered(this.#describe);

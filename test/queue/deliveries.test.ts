@@ -391,3 +391,30 @@ test('a record given back for the last time goes to the dead-letter queue at onc
 	await queue.join({timeout: 10_000});
 	t.deepEqual(dead, [{record: 7, reason: 'maxAttempts', attempts: 1, sequence: 0}]);
 });
+
+test('records with a consumer that cannot be encoded any more stay with it, and cost no other record', async t => {
+	const queue = await openQueue<{id: number}>(t, {cacheSize: 4});
+	await queue.putMany(range(0, 4).map(id => ({id})));
+	const lease = (await queue.lease(2, () => false))!;
+	const later = (await queue.lease(1, () => false))!;
+	Object.defineProperty(lease.records[0]!, 'bad', {
+		enumerable: true,
+		get() {
+			throw new Error('not now');
+		},
+	});
+	const failed = pEvent(queue, 'error' as never, {rejectionEvents: []});
+	await queue.putMany(range(4, 20).map(id => ({id})));
+	t.is(((await failed) as unknown as {code: string}).code, 'QUEUE_RECORD');
+	t.is(queue.stats().inFlight, 3);
+	queue.settle(lease, 1);
+	queue.settle(lease, 1);
+	t.is(queue.stats().inFlight, 1);
+	t.is(later.records[0]!.id, 2);
+	await queue.close();
+	const again = await openQueue<{id: number}>(t, {}, queue.directory);
+	t.deepEqual(
+		(await drain(again)).map(({id}) => id),
+		range(2, 20),
+	);
+});
