@@ -8,6 +8,8 @@ export type PutLine<T> = WaitingLine<Put<T>, void>;
 
 /** How puts get into the queue, by its durability. */
 export interface Admission<T> {
+	/** Whether there is work although no put waits. */
+	readonly isDue: boolean;
 	/** Adds what there is room for in memory, in this turn, of a put that waits for nobody. */
 	addNow(put: Put<T>): void;
 	/** Adds all records of a put in this turn, ahead of who waits. Fails if there is no room to be made. */

@@ -145,8 +145,8 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	}
 
 	/**
-	 * Puts a record without waiting: with `'spill'` and `'write'` it is as durable as after `put`, with `'fsync'` after the
-	 * next `put` or `sync`.
+	 * Puts a record without waiting: with `'spill'` and `'write'` it is as durable as after `put`, with `'fsync'` a
+	 * moment later; `sync` tells when.
 	 *
 	 * ```ts
 	 * queue.putNowait({id: 1});
@@ -364,7 +364,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 
 	/**
 	 * Saves what is in memory to the device, gives back what is in flight, and lets go of the directory. Calls that wait
-	 * for a record reject with `QUEUE_CLOSED`; puts that wait are finished. Idempotent.
+	 * for a record reject with `QUEUE_CLOSED`; puts that wait are finished, beyond the limits if need be. Idempotent.
 	 *
 	 * ```ts
 	 * await queue.close();

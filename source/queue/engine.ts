@@ -309,6 +309,10 @@ export class Engine<T> implements DeliveryOwner<T> {
 	#schedule(): void {
 		this.#turn ??= setImmediate(() => {
 			this.#turn = undefined;
+			if (this.#isSaving) {
+				return;
+			}
+
 			this.puts.turn();
 			this.#writeCheckpoint();
 			this.#announceState();
@@ -394,6 +398,7 @@ export class Engine<T> implements DeliveryOwner<T> {
 
 		const failures: unknown[] = [];
 		const attempt = (step: () => Promise<void>) => step().catch(error => failures.push(error));
+		this.limits.lift();
 		await attempt(() => this.puts.finish());
 		await attempt(() => this.#log.close());
 		await attempt(() => this.#lock.release());

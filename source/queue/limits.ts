@@ -23,6 +23,7 @@ export class Limits<T> {
 	readonly #store: RecordStore<T>;
 	readonly #log: SegmentLog<T>;
 	readonly #options: LimitOptions<T>;
+	#isLifted = false;
 
 	constructor(store: RecordStore<T>, log: SegmentLog<T>, options: LimitOptions<T>) {
 		this.#store = store;
@@ -34,14 +35,19 @@ export class Limits<T> {
 		return this.#options.overflow;
 	}
 
+	/** The queue closes: puts that wait are finished, beyond the limits if need be. */
+	lift(): void {
+		this.#isLifted = true;
+	}
+
 	/** Whether as many records wait as may. */
 	get isFull(): boolean {
-		return this.#store.size >= this.#options.maxSize;
+		return !this.#isLifted && this.#store.size >= this.#options.maxSize;
 	}
 
 	/** Records that may still be put. */
 	get room(): number {
-		return Math.max(0, this.#options.maxSize - this.#store.size);
+		return this.#isLifted ? Number.POSITIVE_INFINITY : Math.max(0, this.#options.maxSize - this.#store.size);
 	}
 
 	/** Makes room for one record, as `overflow` says; false if there is none to be made. */
@@ -60,7 +66,7 @@ export class Limits<T> {
 	 * @throws QueueFullError when there is no room now.
 	 */
 	checkBytes(bytes: number): void {
-		if (this.#log.diskBytes + bytes <= this.#options.maxBytes) {
+		if (this.#isLifted || this.#log.diskBytes + bytes <= this.#options.maxBytes) {
 			return;
 		}
 

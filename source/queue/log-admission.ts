@@ -18,8 +18,8 @@ export type LogAdmissionOptions = {
 	added(): void;
 };
 
-/** Blocks appended together, and the puts whose last record is among them. */
-type Group<T> = {firstSequence: number; blocks: T[][]; waiters: Array<Waiter<Put<T>, void>>; error: unknown};
+/** How many blocks were appended together, and the puts whose last record is among them. */
+type Group<T> = {blocks: number; waiters: Array<Waiter<Put<T>, void>>; error: unknown};
 
 /**
  * Puts of a `'write'` or `'fsync'` queue: every record goes to the log, and a put resolves when it is there. All that
@@ -31,6 +31,9 @@ export class LogAdmission<T> implements Admission<T> {
 	readonly #line: PutLine<T>;
 	readonly #limits: Limits<T>;
 	readonly #options: LogAdmissionOptions;
+	/** Blocks appended and not yet on the device, to be appended again if they cannot get there; and their sequence. */
+	readonly #unsynced: T[][] = [];
+	#unsyncedFrom = 0;
 
 	constructor(
 		store: RecordStore<T>,
@@ -44,6 +47,11 @@ export class LogAdmission<T> implements Admission<T> {
 		this.#line = line;
 		this.#limits = limits;
 		this.#options = options;
+	}
+
+	/** A record put without waiting gets to the device a turn later. */
+	get isDue(): boolean {
+		return this.#unsynced.length > 0;
 	}
 
 	addNow(): void {
@@ -61,12 +69,12 @@ export class LogAdmission<T> implements Admission<T> {
 	}
 
 	async finish(): Promise<void> {
-		while (this.#line.length > 0) {
+		while (this.#line.length > 0 || this.isDue) {
 			await this.admit();
 		}
 	}
 
-	/** A record that must come in now: appended alone, and durable with the next sync. */
+	/** A record that must come in now: appended alone. */
 	admitNow(put: Put<T>): void {
 		while (!isTaken(put)) {
 			if (!this.#limits.makeRoom()) {
@@ -74,7 +82,7 @@ export class LogAdmission<T> implements Admission<T> {
 			}
 
 			this.#limits.checkBytes(put.sizes[put.taken]! + blockHeaderBytes);
-			this.#store.append([put.records[put.taken]!]);
+			this.#append([put.records[put.taken]!]);
 			put.taken++;
 		}
 
@@ -83,9 +91,9 @@ export class LogAdmission<T> implements Admission<T> {
 
 	/** Appends blocks of what waits; an error ends the group, and leaves in line what was not appended. */
 	#appendGroup(): Group<T> {
-		const group: Group<T> = {firstSequence: this.#log.nextSequence, blocks: [], waiters: [], error: undefined};
+		const group: Group<T> = {blocks: 0, waiters: [], error: undefined};
 		try {
-			while (group.blocks.length < blocksPerGroup && this.#line.length > 0) {
+			while (group.blocks < blocksPerGroup && this.#line.length > 0) {
 				this.#appendBlock(group, maxBlockRecords);
 			}
 		} catch (error) {
@@ -104,14 +112,22 @@ export class LogAdmission<T> implements Admission<T> {
 		const {records, bytes} = this.#gather(Math.min(max, this.#limits.room));
 		this.#limits.checkBytes(bytes + blockHeaderBytes);
 		try {
-			this.#store.append(records);
+			this.#append(records);
 		} catch (error) {
 			this.#refuse(error, records.length, group);
 			return;
 		}
 
-		group.blocks.push(records);
+		group.blocks++;
 		this.#advance(records.length, group);
+	}
+
+	#append(records: T[]): void {
+		this.#store.append(records);
+		if (this.#options.isSyncing) {
+			this.#unsyncedFrom = this.isDue ? this.#unsyncedFrom : this.#log.nextSequence - records.length;
+			this.#unsynced.push(records);
+		}
 	}
 
 	/** A record that cannot be encoded is refused alone: a block with one in it is appended record by record. */
@@ -166,7 +182,7 @@ export class LogAdmission<T> implements Admission<T> {
 	 */
 	async #syncAndSettle(group: Group<T>): Promise<void> {
 		try {
-			await this.#log.syncRecords().catch(() => this.#appendAgain(group));
+			await this.#sync().catch(() => this.#appendAgain());
 		} catch (cause) {
 			const advice = 'Nothing more is written. Open the queue again when the device is in order.';
 			const error = new QueueStorageError('append again, after a failed sync, to', this.#log.directory, cause, advice);
@@ -180,13 +196,21 @@ export class LogAdmission<T> implements Admission<T> {
 		settle(group);
 	}
 
-	#appendAgain({firstSequence, blocks}: Group<T>): Promise<void> {
-		this.#log.rewindTo(firstSequence);
-		for (const records of blocks) {
-			this.#store.append(records);
+	async #sync(): Promise<void> {
+		const covered = this.#unsynced.length;
+		await this.#log.syncRecords();
+		for (const records of this.#unsynced.splice(0, covered)) {
+			this.#unsyncedFrom += records.length;
+		}
+	}
+
+	async #appendAgain(): Promise<void> {
+		this.#log.rewindTo(this.#unsyncedFrom);
+		for (const records of this.#unsynced) {
+			this.#store.append(records, false);
 		}
 
-		return this.#log.syncRecords();
+		await this.#sync();
 	}
 }
 

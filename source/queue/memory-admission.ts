@@ -24,6 +24,10 @@ export class MemoryAdmission<T> implements Admission<T> {
 		this.#added = added;
 	}
 
+	get isDue(): boolean {
+		return false;
+	}
+
 	addNow(put: Put<T>): void {
 		while (!isTaken(put) && this.#store.hasRoom && this.#limits.makeRoom()) {
 			this.#add(put);

@@ -92,6 +92,8 @@ export class PutSide<T> {
 
 			this.#options.limits.drop([record]);
 		}
+
+		this.#scheduleIfDue();
 	}
 
 	/** Puts records in order. If one is refused, those before it are put and the promise rejects. */
@@ -108,7 +110,7 @@ export class PutSide<T> {
 
 	/** Does what is due: admits who waits, making room for them. */
 	turn(): void {
-		if (this.#line.length === 0 || this.#failure || this.#admitting) {
+		if (!this.#isDue || this.#failure || this.#admitting) {
 			return;
 		}
 
@@ -123,11 +125,11 @@ export class PutSide<T> {
 					)
 					.finally(() => {
 						this.#admitting = undefined;
-						this.#scheduleIfWaiting();
+						this.#scheduleIfDue();
 					});
 			} else {
 				this.#admitted(sequence);
-				this.#scheduleIfWaiting();
+				this.#scheduleIfDue();
 			}
 		} catch (error) {
 			this.#stallOrFail(error);
@@ -203,7 +205,7 @@ export class PutSide<T> {
 	#wait(put: Put<T>, options: WaitOptions | undefined): Promise<void> {
 		const promise = this.#line.wait(put, options);
 		if (!this.#retry) {
-			this.#scheduleIfWaiting();
+			this.#scheduleIfDue();
 		}
 
 		return promise;
@@ -216,8 +218,12 @@ export class PutSide<T> {
 		}
 	}
 
-	#scheduleIfWaiting(): void {
-		if (this.#line.length > 0 && !this.#retry) {
+	get #isDue(): boolean {
+		return this.#line.length > 0 || this.#admission.isDue;
+	}
+
+	#scheduleIfDue(): void {
+		if (this.#isDue && !this.#retry) {
 			this.#options.schedule();
 		}
 	}
@@ -250,7 +256,7 @@ export class PutSide<T> {
 		this.#stallCause = error;
 		this.#retry ??= setTimeout(() => {
 			this.#retry = undefined;
-			this.#scheduleIfWaiting();
+			this.#scheduleIfDue();
 		}, retryInterval);
 	}
 }

@@ -229,7 +229,11 @@ export class RecordStore<T> {
 	/** Copies up to `max` of the next records, reading them from disk in this turn if need be. */
 	peek(max: number): T[] {
 		const records: T[] = [];
-		const gather = (more: T[]) => records.push(...more.slice(0, max - records.length));
+		const gather = (more: T[]) => {
+			for (const record of more.slice(0, max - records.length)) {
+				records.push(record);
+			}
+		};
 		for (const lease of this.#pending.returned()) {
 			gather(lease.state === 'ready' ? lease.rest() : []);
 		}

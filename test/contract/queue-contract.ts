@@ -296,6 +296,14 @@ export function testContract({name, open, reopen}: Backend): void {
 		}
 	});
 
+	test(title('closing finishes puts that wait for room, beyond maxSize'), async t => {
+		const queue = await open<number>(t, {maxSize: 2});
+		const puts = range(0, 6).map(record => queue.put(record));
+		const again = await reopen(t, queue);
+		await Promise.all(puts);
+		t.deepEqual(await collect(6, max => again.getMany(max)), range(0, 6));
+	});
+
 	test(title('after sync and close every record is there, whatever it is'), async t => {
 		const queue = await open<unknown>(t);
 		const records = [

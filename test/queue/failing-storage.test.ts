@@ -182,6 +182,33 @@ test('fsync: after a failed sync the next open finds every record once', async t
 	}
 });
 
+test('fsync: records put without waiting get to the device by themselves, over a sync that fails too', async t => {
+	for (const waiting of [0, 3]) {
+		const {storage, fail, failed, synced} = failingStorage();
+		const directory = temporaryDirectory(t);
+		const queue = await DiskQueue.open<number>(directory, withStorage(storage, {durability: 'fsync'}));
+		fail.syncs = 1;
+		synced.length = 0;
+		queue.putNowait(0);
+		const puts = range(1, 1 + waiting).map(record => queue.put(record));
+		await nextTurn();
+		queue.putNowait(1 + waiting);
+		await Promise.all(puts);
+		while (synced.length === 0) {
+			await nextTurn();
+		}
+
+		t.is(failed.length, 1);
+		await queue.put(2 + waiting);
+		t.is(queue.stats().put, 3 + waiting);
+		t.deepEqual(await queue.getMany(1), [0]);
+		await queue.close();
+		const again = await openQueue<number>(t, {}, directory);
+		t.deepEqual(await drain(again), range(1, 3 + waiting));
+		t.deepEqual(again.recovery.corruptions, []);
+	}
+});
+
 test('fsync: a sync that fails on the fresh file too rejects the puts, and writing ends', async t => {
 	const {storage, fail} = failingStorage();
 	const queue = await openQueue<number>(t, withStorage(storage, {durability: 'fsync'}));
