@@ -1,16 +1,19 @@
 import test from 'ava';
 import type {Durability} from '../../source/index.ts';
+import {startFigures} from '../helpers/figures.ts';
+import {announce, seed, sized} from '../helpers/form.ts';
 import {openQueue, range} from '../helpers/queues.ts';
 import {randomFrom} from '../helpers/random.ts';
 
-const records = Number(process.env.DISQ_CROWD_RECORDS ?? 200_000);
-const seed = Number(process.env.DISQ_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const records = sized(200_000, 600_000);
 const crowd = 8;
 
 type Numbered = {producer: number; index: number};
 
 for (const durability of ['spill', 'write', 'fsync'] satisfies Durability[]) {
-	test(`${durability}: 8 producers and 8 consumers with random timeouts and aborts get every record once (seed ${seed})`, async t => {
+	test(`${durability}: 8 producers and 8 consumers with random timeouts and aborts get every record once`, async t => {
+		announce(t);
+		const report = startFigures(t, 'Crowd', `8 producers, 8 consumers, '${durability}'`);
 		const random = randomFrom(seed);
 		const queue = await openQueue<Numbered>(t, {durability, cacheSize: 64, maxSize: 5000});
 		const share = Math.floor(records / 3 / crowd);
@@ -76,7 +79,7 @@ for (const durability of ['spill', 'write', 'fsync'] satisfies Durability[]) {
 		t.is(taken, share * crowd);
 		t.true(seen.every(indexes => indexes.every(count => count === 1)));
 		t.true(givenUp.gets > 0);
-		t.log(`${taken} records, ${givenUp.puts} puts and ${givenUp.gets} gets given up, seed ${seed}`);
+		report({records: taken, 'puts given up': givenUp.puts, 'gets given up': givenUp.gets});
 	});
 }
 
