@@ -95,8 +95,8 @@ export class CheckpointFile {
 
 	/** Puts a file that holds no checkpoint of this queue aside; the next state written starts a new one. */
 	setAside({expected, found}: Mismatch): Corruption {
+		const bytes = this.#storage.size(this.#descriptor!);
 		this.close();
-		const bytes = this.#storage.stat(this.#path)?.bytes ?? 0;
 		const quarantine = quarantineFile(this.#path, this.#storage);
 		return {path: this.#path, offset: 0, bytes, lost: undefined, expected, found, quarantine};
 	}

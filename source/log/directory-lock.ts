@@ -33,14 +33,13 @@ export async function lockDirectory(directory: string, storage: Storage): Promis
 /** Contenders that meet all step back; the growing random pause lets one of them be first the next time. */
 async function contend(directory: string, storage: Storage): Promise<DirectoryLock | Rival> {
 	const take = process.platform === 'win32' ? takeByPipe : takeBySocket;
-	for (let attempt = 1; ; attempt += 1) {
-		const taken = await take(directory, storage);
-		if ('release' in taken || !taken.isPassing || attempt === attemptLimit) {
-			return taken;
-		}
-
+	let taken = await take(directory, storage);
+	for (let attempt = 1; attempt < attemptLimit && 'isPassing' in taken && taken.isPassing; attempt++) {
 		await setTimeout(Math.random() * Math.min(2 ** (attempt + 1), longestPause));
+		taken = await take(directory, storage);
 	}
+
+	return taken;
 }
 
 /** One attempt by a named pipe: Windows gives it to one listener, and frees it when that process ends. */

@@ -110,13 +110,14 @@ function copyBytes(source: string, target: string, {from, to}: {from: number; to
 export function quarantineFile(path: string, storage: Storage): string {
 	const directory = join(dirname(path), quarantineDirectoryName);
 	storage.makeDirectory(directory);
-	for (let attempt = 0; ; attempt++) {
-		const target = join(directory, `${basename(path)}-${attempt}.bad`);
-		if (!storage.stat(target)) {
-			storage.rename(path, target);
-			return target;
-		}
+	const targetOf = (attempt: number) => join(directory, `${basename(path)}-${attempt}.bad`);
+	let attempt = 0;
+	while (storage.stat(targetOf(attempt))) {
+		attempt++;
 	}
+
+	storage.rename(path, targetOf(attempt));
+	return targetOf(attempt);
 }
 
 /** Forces copies to the device: from here on a power cut leaves them, and the damaged originals may go. */

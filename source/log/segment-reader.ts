@@ -177,7 +177,7 @@ export class SegmentReader<T> {
 	#tolerateMissing(error: unknown): void {
 		const {code, syscall} = error as NodeJS.ErrnoException;
 		if (code !== 'ENOENT') {
-			throw syscall ? cannotRead(this.#segment?.path ?? '', error) : error;
+			throw syscall ? cannotRead(this.#segment!.path, error) : error;
 		}
 
 		this.#fileEnd = 0;
@@ -210,9 +210,10 @@ export class SegmentReader<T> {
 
 	/** Offset behind the blocks of the current segment. */
 	get #limit(): number {
-		return Math.min(this.#segment?.end ?? 0, this.#fileEnd);
+		return Math.min(this.#segment!.end, this.#fileEnd);
 	}
 
+	/** Bytes behind the last record of a segment are what a failed or torn write left: they are not looked at. */
 	#isSegmentDone(): boolean {
 		const segment = this.#segment;
 		return !segment || this.#window.position >= this.#limit || this.#sequence >= startOf(segment.next);
@@ -353,21 +354,13 @@ export class SegmentReader<T> {
 		this.#fileEnd = this.#window.position + this.#window.view().byteLength;
 	}
 
-	/**
-	 * Sets aside what does not check, up to the next whole block. Bytes behind the last record of a segment are what a
-	 * failed or torn write left: no record is lost by them.
-	 */
+	/** Sets aside what does not check, up to the next whole block. */
 	#setAside(mismatch: Mismatch): void {
 		const segment = this.#segment!;
 		const from = this.#window.position;
 		const to = this.#limit;
 		const searchFrom = from === 0 ? segmentHeaderBytes : from + 1;
 		const next = nextBlock(segment, {from: searchFrom, to, sequence: this.#sequence}, this.#log.storage);
-		if (!next && segment.next?.firstSequence === this.#sequence) {
-			this.#window.skip(to - from);
-			return;
-		}
-
 		const end = next?.offset ?? to;
 		const found = Math.max(next?.header.firstSequence ?? this.#log.nextSequence, this.#sequence);
 		const resume = Math.min(found, startOf(segment.next));

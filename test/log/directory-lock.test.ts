@@ -9,6 +9,7 @@ import test, {type ExecutionContext} from 'ava';
 import {QueueLockedError, QueueStorageError} from '../../source/errors.ts';
 import {isClaimName, lockDirectory} from '../../source/log/directory-lock.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
+import {faultyStorage} from '../helpers/faulty-storage.ts';
 import {onLinuxSerially, onUnixSerially} from '../helpers/platforms.ts';
 
 // One at a time: an answer is awaited for a quarter of a second, and the contention below takes every core.
@@ -328,6 +329,62 @@ onLinux('the named pipe of Windows is taken by one process at a time', async t =
 	holder.process.stdin!.write('release\n');
 	t.deepEqual(await holder.next(), {released: true});
 	await holdInChild(t, directory, options);
+});
+
+onLinux('a link that would be too long as well, and a pipe that cannot be made, are storage errors', async t => {
+	const directory = await makeDirectory(t);
+	const long = join(directory, 'a'.repeat(200));
+	await mkdir(long);
+	const noLink = run(t, 'lock-holder', [long, 'hold'], {...asPlatform('darwin'), env: {TMPDIR: long}});
+	const {code, message} = await noLink.next();
+	t.is(code, 'QUEUE_STORAGE');
+	t.regex(String(message), /ENAMETOOLONG/);
+
+	const noPipe = run(t, 'lock-holder', [directory, 'hold'], {...asPlatform('win32'), cwd: '/proc'});
+	t.like(await noPipe.next(), {code: 'QUEUE_STORAGE'});
+	await Promise.all([noLink.ended, noPipe.ended]);
+});
+
+onUnix('a name whose listener answers nonsense counts as owned', async t => {
+	for (const answer of ['{}\n', 'nonsense\n', 'x'.repeat(100_000)]) {
+		const directory = await makeDirectory(t);
+		await serve(t, join(directory, otherBoot), connection => {
+			connection.on('error', () => {});
+			connection.write(answer);
+		});
+		const error = await refusal(t, directory);
+		t.is(error.owner.pid, 4321);
+		t.regex(error.message, /does not answer \(an unknown answer\)/);
+	}
+});
+
+onUnix('a dead claim that cannot be removed is dead all the same', async t => {
+	const directory = await makeDirectory(t);
+	const holder = await holdInChild(t, directory);
+	await kill(holder.process);
+	const [dead] = await readdir(directory);
+	const {storage, inject, pending} = faultyStorage();
+	inject({method: 'unlink', file: dead!, code: 'EIO'});
+	const lock = await lockDirectory(directory, storage);
+	t.is(pending(), 0);
+	t.true((await readdir(directory)).includes(dead!));
+	await lock.release();
+});
+
+onLinux('a system that hides the id of its boot gives every owner a boot of its own', async t => {
+	const directory = await makeDirectory(t);
+	const readText = (): string => {
+		throw Object.assign(new Error('EACCES: permission denied'), {code: 'EACCES'});
+	};
+	const boots = new Set<string>();
+	for (let round = 0; round < 3; round++) {
+		const lock = await lockDirectory(directory, {...fileSystem, readText});
+		boots.add((await readdir(directory))[0]!.split('-')[1]!);
+		t.is((await refusal(t, directory)).owner.pid, process.pid);
+		await lock.release();
+	}
+
+	t.is(boots.size, 3);
 });
 
 onUnix('contending processes never own the directory at the same time, whoever is killed', async t => {

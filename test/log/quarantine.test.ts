@@ -2,7 +2,7 @@ import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
 import test from 'ava';
 import {encodeBlockHeader} from '../../source/format/block.ts';
-import {nextBlock, quarantineBytes, quarantineFile} from '../../source/log/quarantine.ts';
+import {nextBlock, quarantineBytes, quarantineFile, quarantineSize} from '../../source/log/quarantine.ts';
 import {segmentAt} from '../../source/log/segment.ts';
 import {fileSystem} from '../../source/storage.ts';
 import {faultyStorage} from '../helpers/faulty-storage.ts';
@@ -40,6 +40,24 @@ test('finds the block with the sequence, and none that is wholly before it', t =
 	t.is(find(29), 80);
 	t.is(find(30), undefined);
 	t.is(find(29, 119), undefined);
+});
+
+test('a file that got shorter is searched to its end', t => {
+	const segment = segmentAt(temporaryDirectory(t), queueId, 0, 0);
+	const header = encodeBlockHeader(Buffer.from('x'), {records: 1, firstSequence: 5, appendedAt: 0}, segment.identity);
+	writeFileSync(segment.path, Buffer.concat([Buffer.alloc(100), header]));
+	t.is(nextBlock(segment, {from: 0, to: 3 * mebibyte, sequence: 0}, fileSystem)?.offset, 100);
+	t.is(nextBlock(segment, {from: 101, to: 3 * mebibyte, sequence: 0}, fileSystem), undefined);
+});
+
+test('a copy that goes while the quarantine is measured counts nothing', t => {
+	const directory = temporaryDirectory(t);
+	const segment = segmentAt(directory, queueId, 0, 0);
+	writeFileSync(segment.path, Buffer.alloc(200, 7));
+	quarantineBytes(segment, {from: 50, to: 150}, fileSystem);
+	t.is(quarantineSize(directory, fileSystem), 100);
+	const storage = {...fileSystem, list: (path: string) => [...fileSystem.list(path), 'gone.bad']};
+	t.is(quarantineSize(directory, storage), 100);
 });
 
 test('copies exactly the damaged bytes, once', t => {

@@ -463,6 +463,42 @@ test('a roll during a sync leaves the descriptor open until the sync has ended',
 	await log.close();
 });
 
+test('a segment that is reclaimed while another is being synced is passed', async t => {
+	const {storage, hold, operations} = faultyStorage();
+	let reclaimed = () => {};
+	const reclaiming = new Promise<void>(resolve => {
+		reclaimed = resolve;
+	});
+	const {log} = await openLog(t, temporaryDirectory(t), {segmentBytes: 200, storage, reclaimed});
+	appendBlocks(log, 4);
+	readAllSync(log);
+	const release = hold('sync');
+	const syncing = log.syncRecords();
+	log.markDone(5);
+	log.writeCheckpoint();
+	await reclaiming;
+	release();
+	await syncing;
+	t.deepEqual(
+		operations.filter(each => each.startsWith('sync 0')),
+		[`sync ${nameOf(0)}`, `sync ${nameOf(4)}`, `sync ${nameOf(6)}`],
+	);
+	await log.close();
+});
+
+test('a log whose records are all done gives back the space of its last segment', async t => {
+	const {log} = await openLog(t, temporaryDirectory(t));
+	appendBlocks(log, 2);
+	log.freeDone();
+	t.is(log.segments.length, 1);
+	readAllSync(log);
+	log.markDone(log.nextSequence);
+	log.freeDone();
+	await log.close();
+	t.deepEqual(segmentNames(log.directory), []);
+	t.is(log.nextSequence, 4);
+});
+
 test('after a kill, a sync forces the directory too: a killed process may not have', async t => {
 	const directory = temporaryDirectory(t);
 	const {log} = await openLog(t, directory);
@@ -618,6 +654,21 @@ for (const first of [0, 2]) {
 		t.deepEqual(corruptions, []);
 	});
 }
+
+test('the segment before one that is replaced leads to the one in its place', async t => {
+	const {storage, inject} = faultyStorage();
+	const {log} = await openLog(t, temporaryDirectory(t), {segmentBytes: 200, storage});
+	appendBlocks(log, 1);
+	await log.syncRecords();
+	appendBlocks(log, 1);
+	inject({method: 'sync', file: nameOf(2), code: 'EIO'});
+	await t.throwsAsync(log.syncRecords(), {instanceOf: QueueStorageError});
+	log.rewindTo(2);
+	appendBlocks(log, 2);
+	await log.syncRecords();
+	t.deepEqual(segmentNames(log.directory), [nameOf(0), nameOf(2), nameOf(4)]);
+	t.deepEqual(readAllSync(log), numbered(0, 6));
+});
 
 test('a segment without a block whose sync failed does not stand in the way of the next', async t => {
 	const directory = temporaryDirectory(t);

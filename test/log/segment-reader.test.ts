@@ -21,6 +21,7 @@ import {
 } from '../../source/errors.ts';
 import {blockHeaderBytes, encodeBlockHeader} from '../../source/format/block.ts';
 import {decodeCheckpoint, encodeCheckpoint, slotBytes} from '../../source/format/checkpoint.ts';
+import {msgpackCodec} from '../../source/format/codec.ts';
 import {Mismatch} from '../../source/format/mismatch.ts';
 import {encodeSegmentHeader, segmentHeaderBytes, segmentIdentity} from '../../source/format/segment-header.ts';
 import type {SegmentLog} from '../../source/log/segment-log.ts';
@@ -568,21 +569,42 @@ test('a newer version in a segment in the middle is refused, not taken for damag
 test('a file that gets shorter, or goes, under an open log is damage, and no endless loop', async t => {
 	const large = 'x'.repeat(300_000);
 	for (const make of [(path: string) => truncateSync(path, 500_000), (path: string) => rmSync(path)]) {
-		const directory = temporaryDirectory(t);
-		const {log, corruptions} = await openLog(t, directory, {segmentBytes: 1_000_000});
-		for (let id = 0; id < 9; id++) {
-			log.append([{id, text: large}]);
+		for (const read of [readAll<TestRecord>, readAllSync<TestRecord>]) {
+			const directory = temporaryDirectory(t);
+			const {log, corruptions} = await openLog(t, directory, {segmentBytes: 1_000_000});
+			for (let id = 0; id < 9; id++) {
+				log.append([{id, text: large}]);
+			}
+
+			t.is(log.segments.length, 3);
+			make(log.segments[1]!.path);
+			const found = await read(log);
+			const lost = corruptions.flatMap(corruption => (corruption.lost ? [corruption.lost] : []));
+			const missing = lost.reduce((sum, {first, last}) => sum + last - first + 1, 0);
+			t.is(found.length + missing, 9);
+			t.true(missing > 0 && missing <= 3);
+			t.true(found.every(([sequence, {id}]) => sequence === id));
+		}
+	}
+});
+
+test('a codec that throws anything at all makes damage of one block', async t => {
+	const codec = msgpackCodec<TestRecord>();
+	const decode = (bytes: Uint8Array) => {
+		const records = codec.decode(bytes);
+		if (records[0]!.id === 2) {
+			throw 'no error';
 		}
 
-		t.is(log.segments.length, 3);
-		make(log.segments[1]!.path);
-		const found = await readAll(log);
-		const lost = corruptions.flatMap(corruption => (corruption.lost ? [corruption.lost] : []));
-		const missing = lost.reduce((sum, {first, last}) => sum + last - first + 1, 0);
-		t.is(found.length + missing, 9);
-		t.true(missing > 0 && missing <= 3);
-		t.true(found.every(([sequence, {id}]) => sequence === id));
-	}
+		return records;
+	};
+	const {log, corruptions} = await openLog(t, temporaryDirectory(t), {codec: {...codec, decode}});
+	appendBlocks(log, 3);
+	t.deepEqual(
+		readAllSync(log).map(([sequence]) => sequence),
+		[0, 1, 4, 5],
+	);
+	t.like(corruptions, [{lost: {first: 2, last: 3}, found: 'string'}]);
 });
 
 test('where a sequence stands is known while its block is the oldest that is not done', async t => {
