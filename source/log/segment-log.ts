@@ -438,6 +438,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 			this.#createCheckpoint();
 			this.#checkpoint.write(state);
 		});
+		this.#writtenDone = state.sequence;
 	}
 
 	#tryCheckpoint(write: () => void): void {

@@ -12,6 +12,7 @@ import {
 	QueueRecordError,
 } from '../../source/index.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
+import {recordStorage} from '../helpers/recording-storage.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const durabilities: Durability[] = ['spill', 'write', 'fsync'];
@@ -482,3 +483,15 @@ test('open reports what it found, once the opener listens', async t => {
 function filesOf(directory: string): string[] {
 	return readdirSync(directory).filter(name => !name.startsWith('lock-'));
 }
+
+test('within a turn the checkpoint is written once for every 1024 records that are done, not for each behind them', async t => {
+	const {storage, writes} = recordStorage();
+	const queue = await openQueue<number>(t, {durability: 'write', storage} as DiskQueueOptions<number>);
+	await queue.putMany(range(0, 5000));
+	const before = writes();
+	for (let id = 0; id < 5000; id++) {
+		t.is(queue.getNowait(), id);
+	}
+
+	t.is(writes() - before, 4);
+});
