@@ -35,12 +35,19 @@ export class Ring<T> {
 
 	/** Takes the first `count` values, which must exist, in order. */
 	shiftMany(count: number): T[] {
-		const values: T[] = new Array(count);
+		const values = this.first(count);
+		this.drop(count);
+		return values;
+	}
+
+	/** Removes the first `count` values, which must exist. */
+	drop(count: number): void {
 		for (let index = 0; index < count; index++) {
-			values[index] = this.shift();
+			this.#slots[(this.#head + index) & this.#mask] = undefined;
 		}
 
-		return values;
+		this.#head = (this.#head + count) & this.#mask;
+		this.#length -= count;
 	}
 
 	/** Copies the first `count` values, which must exist, in order. */

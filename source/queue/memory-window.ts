@@ -1,10 +1,11 @@
 import {Ring} from '../ring.ts';
+import {BlockRing} from './block-ring.ts';
 
 /** Records that share one reading of the clock. */
 const recordsPerTime = 64;
 
-/** Records of one kind in memory, with their estimated bytes. */
-export class SizedRing<T> {
+/** Records in memory only, with their estimated bytes. */
+class SizedRing<T> {
 	readonly #records = new Ring<T>();
 	readonly #sizes = new Ring<number>();
 	#bytes = 0;
@@ -32,22 +33,14 @@ export class SizedRing<T> {
 			this.#times.push({ordinal, time: Date.now()});
 		}
 
-		this.#add(record, bytes);
-	}
-
-	/** Adds records of one block, which are `bytes` together, and came at a time. */
-	pushAll(records: T[], bytes: number, time: number): void {
-		this.#times.push({ordinal: this.#taken + this.length, time});
-		const average = bytes / records.length;
-		for (const record of records) {
-			this.#add(record, average);
-		}
+		this.#records.push(record);
+		this.#sizes.push(bytes);
+		this.#bytes += bytes;
 	}
 
 	/** Takes the first `count` records, which must exist. */
 	take(count: number): T[] {
-		this.#forgetSizes(count);
-		this.#forgetTimes(count);
+		this.#forget(count);
 		return this.#records.shiftMany(count);
 	}
 
@@ -74,16 +67,16 @@ export class SizedRing<T> {
 
 	/** Removes the first `count` records, which must exist. */
 	drop(count: number): void {
-		this.take(count);
+		this.#forget(count);
+		this.#records.drop(count);
 	}
 
-	#add(record: T, bytes: number): void {
-		this.#records.push(record);
-		this.#sizes.push(bytes);
-		this.#bytes += bytes;
-	}
+	/** Forgets the sizes and times of the first `count` records, before they go. */
+	#forget(count: number): void {
+		for (let index = 0; index < count; index++) {
+			this.#bytes -= this.#sizes.shift();
+		}
 
-	#forgetTimes(count: number): void {
 		this.#taken += count;
 		while (this.#times.length > 1 && this.#times.at(1).ordinal <= this.#taken) {
 			this.#times.shift();
@@ -91,15 +84,6 @@ export class SizedRing<T> {
 
 		if (this.length === count) {
 			this.#times.clear();
-		}
-	}
-
-	#forgetSizes(count: number): void {
-		for (let index = 0; index < count; index++) {
-			this.#bytes -= this.#sizes.shift();
-		}
-
-		if (this.#sizes.length === 0) {
 			this.#bytes = 0;
 		}
 	}
@@ -110,7 +94,7 @@ export class SizedRing<T> {
  * records that are not in the log. Between the two may lie any number of records on disk.
  */
 export class MemoryWindow<T> {
-	readonly head: SizedRing<T> = new SizedRing();
+	readonly head: BlockRing<T> = new BlockRing();
 	readonly tail: SizedRing<T> = new SizedRing();
 	readonly #records: number;
 	readonly #bytes: number;

@@ -142,7 +142,7 @@ export class RecordStore<T> {
 		const {reader} = this.#log;
 		if (reader.sequence === block.firstSequence && this.#memory.hasRoomInHead(records.length, block.bytes)) {
 			reader.pass(block);
-			this.#memory.head.pushAll(records, block.bytes, block.appendedAt);
+			this.#memory.head.push(records, block.bytes, block.appendedAt);
 		}
 	}
 
@@ -271,7 +271,7 @@ export class RecordStore<T> {
 		}
 
 		const {head} = this.#memory;
-		records.push(...head.take(Math.max(0, Math.min(head.length, sequence - this.#taken))));
+		records.push(...head.takeAll(Math.max(0, sequence - this.#taken)));
 		if (head.length === 0) {
 			this.#log.reader.skipTo(sequence);
 		}
@@ -287,7 +287,7 @@ export class RecordStore<T> {
 		}
 
 		const {head, tail} = this.#memory;
-		head.drop(head.length);
+		head.takeAll();
 		tail.drop(tail.length);
 		this.#log.reader.skipTo(this.#log.nextSequence);
 		this.#markProgress();
@@ -344,7 +344,7 @@ export class RecordStore<T> {
 		if (head.length === 0 && !reader.isAtEnd) {
 			const block = reading === 'now' ? reader.nextSync() : reader.next();
 			if (block) {
-				head.pushAll(block.records, block.bytes, block.appendedAt);
+				head.push(block.records, block.bytes, block.appendedAt);
 			}
 
 			this.#isLoadDue = !block && !reader.isAtEnd;
@@ -352,7 +352,7 @@ export class RecordStore<T> {
 
 		if (head.length > 0) {
 			const sequence = this.#taken;
-			return {records: head.take(Math.min(max, head.length)), sequence};
+			return {records: head.take(max), sequence};
 		}
 
 		if (tail.length > 0 && reader.isAtEnd) {
@@ -411,7 +411,7 @@ export class RecordStore<T> {
 
 		const waiting = records.slice(Math.max(0, next - start));
 		if (waiting.length > 0) {
-			this.#memory.head.pushAll(waiting, bytes * (waiting.length / records.length), appendedAt);
+			this.#memory.head.push(waiting, bytes * (waiting.length / records.length), appendedAt);
 		}
 	}
 
