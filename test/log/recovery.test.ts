@@ -198,7 +198,7 @@ test('recovery interrupted after any of its calls does the same again', async t 
 	const {directory, last} = await killedLog(t, {done: 5});
 	writeFileSync(last, 'torn', {flag: 'a'});
 	writeFileSync(join(directory, nameOf(14)), Buffer.alloc(64));
-	const calls = ['truncate', 'sync', 'unlink', 'syncDirectory', 'open', 'close'] as const;
+	const calls = ['truncate', 'sync', 'unlink', 'syncDirectory', 'open', 'stat', 'list', 'readSync', 'read'] as const;
 	let interrupted = 0;
 	for (const method of calls) {
 		for (let nth = 1; nth < 30; nth++) {
