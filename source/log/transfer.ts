@@ -1,14 +1,20 @@
 import type {Storage} from '../storage.ts';
 
 /**
- * Writes pieces until all are taken. A short count is no error: the next call goes on, or tells why it cannot.
- * Gives the position behind them.
+ * Writes pieces until all are taken. A short count is no error: the next call goes on, or tells why it cannot. One that
+ * takes nothing, twice in a row, counts as a full disk, as in SQLite. Gives the position behind them.
  */
 export function writeAll(storage: Storage, descriptor: number, pieces: Uint8Array[], start: number): number {
 	let position = start;
 	let rest = pieces;
+	let isStalled = false;
 	while (rest.length > 0) {
 		const written = storage.write(descriptor, rest, position);
+		if (written === 0 && isStalled) {
+			throw Object.assign(new Error('ENOSPC: the file system took nothing, write'), {code: 'ENOSPC', syscall: 'write'});
+		}
+
+		isStalled = written === 0;
 		position += written;
 		rest = withoutFirst(rest, written);
 	}

@@ -24,7 +24,7 @@ test('pieces arrive whole and in order, however few bytes are taken a call', t =
 	const pieceLists = fc.array(fc.uint8Array({maxLength: 40}), {maxLength: 6});
 	const counts = fc
 		.array(fc.integer({min: 0, max: 30}), {minLength: 1, maxLength: 5})
-		.filter(list => list.some(Boolean));
+		.filter(list => list.every((count, index) => count + list[(index + 1) % list.length]! > 0));
 	fc.assert(
 		fc.property(pieceLists, counts, fc.nat(50), (pieces, counts, start) => {
 			const storage = shortStorage(counts);
@@ -44,6 +44,22 @@ test('pieces arrive whole and in order, however few bytes are taken a call', t =
 		{numRuns: 300},
 	);
 	t.pass();
+});
+
+test('a file system that takes nothing and says nothing counts as full, instead of being asked for ever', t => {
+	const path = join(temporaryDirectory(t), 'file');
+	for (const counts of [[0], [3, 0, 0], [10, 0, 0]]) {
+		const storage = shortStorage(counts);
+		const descriptor = storage.open(path, 'create');
+		t.throws(() => writeAll(storage, descriptor, [Buffer.alloc(10), Buffer.alloc(10)], 0), {code: 'ENOSPC'});
+		t.is(storage.size(descriptor), counts[0]!);
+		storage.close(descriptor);
+		storage.unlink(path);
+	}
+
+	const descriptor = fileSystem.open(path, 'create');
+	t.is(writeAll(fileSystem, descriptor, [Buffer.alloc(0), Buffer.alloc(0)], 5), 5);
+	fileSystem.close(descriptor);
 });
 
 test('reads what there is, and no more than was asked for', t => {
