@@ -155,8 +155,16 @@ export const fileSystem = {
 		}
 	},
 
+	/** Gives a descriptor back: it is gone whatever the call tells, and what could not be written a sync tells. */
 	close(descriptor: number): void {
-		closeSync(descriptor);
+		try {
+			closeSync(descriptor);
+		} catch (error) {
+			// A descriptor that is not ours would be a mistake of ours.
+			if ((error as NodeJS.ErrnoException).code === 'EBADF') {
+				throw error;
+			}
+		}
 	},
 
 	/** Makes a short name for a directory, where a socket's path would be too long. */

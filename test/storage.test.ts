@@ -99,3 +99,10 @@ test('unlink tells every other failure', t => {
 test('a directory that is gone cannot be synced', async t => {
 	await t.throwsAsync(fileSystem.syncDirectory(join(temporaryDirectory(t), 'none')), {code: 'ENOENT'});
 });
+
+test('a descriptor is given back once; one that is not ours is a mistake', t => {
+	const path = join(temporaryDirectory(t), 'file');
+	const descriptor = fileSystem.open(path, 'create');
+	fileSystem.close(descriptor);
+	t.throws(() => fileSystem.close(1_000_000), {code: 'EBADF'});
+});
