@@ -270,7 +270,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.#unsyncable = undefined;
 		this.#sealActive();
 		this.#nextSequence = sequence;
-		this.#removeLastFrom(sequence);
+		this.#removeFrom(sequence);
 	}
 
 	/** Closes the log in order: all of it durable, and the next open has nothing to scan. */
@@ -337,7 +337,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.#createCheckpoint();
 		const segment = segmentAt(this.directory, this.queueId, this.#nextSequence, 0);
 		const header = {queueId: this.queueId, firstSequence: segment.firstSequence, codecName: this.codec.name};
-		this.#removeLastFrom(segment.firstSequence);
+		this.#removeFrom(segment.firstSequence);
 		const writer = SegmentWriter.create(segment, header, this.storage);
 		this.#sealActive();
 		this.#writer = writer;
@@ -351,10 +351,9 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		return writer;
 	}
 
-	/** Removes the last segment if it starts at a sequence: nothing in it counts, and the next one needs its name. */
-	#removeLastFrom(sequence: number): void {
-		const last = this.#segments.at(-1);
-		if (last?.firstSequence === sequence) {
+	/** Removes the segments from a sequence on: nothing in them counts, and what comes next needs their names. */
+	#removeFrom(sequence: number): void {
+		for (let last = this.#segments.at(-1); last && last.firstSequence >= sequence; last = this.#segments.at(-1)) {
 			this.#sealActive();
 			this.reader.leave(last);
 			this.storage.unlink(last.path);

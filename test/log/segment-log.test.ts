@@ -670,6 +670,32 @@ test('the segment before one that is replaced leads to the one in its place', as
 	t.deepEqual(readAllSync(log), numbered(0, 6));
 });
 
+test('a rewind over several segments leaves none of them behind, wherever in a segment it goes', async t => {
+	const places = new Set<boolean>();
+	for (const blocks of [1, 2, 3, 4]) {
+		const {storage, inject} = faultyStorage();
+		const directory = temporaryDirectory(t);
+		const {log} = await openLog(t, directory, {segmentBytes: 500, storage});
+		appendBlocks(log, blocks);
+		await log.syncRecords();
+		appendBlocks(log, 12);
+		t.true(log.segments.length > 3);
+		places.add(log.segments.some(({firstSequence}) => firstSequence === 2 * blocks));
+		inject({method: 'sync', code: 'EIO'});
+		await t.throwsAsync(log.syncRecords(), {instanceOf: QueueStorageError});
+		log.rewindTo(2 * blocks);
+		appendBlocks(log, 20);
+		await log.syncRecords();
+		const records = numbered(0, 2 * blocks + 40);
+		const {log: killed, corruptions} = await openLog(t, copyOf(t, directory));
+		t.deepEqual(readAllSync(killed), records);
+		t.deepEqual(corruptions, []);
+		t.deepEqual(readAllSync(log), records);
+	}
+
+	t.is(places.size, 2);
+});
+
 test('a segment without a block whose sync failed does not stand in the way of the next', async t => {
 	const directory = temporaryDirectory(t);
 	const {storage, inject} = faultyStorage();
