@@ -77,8 +77,10 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	/** Up to where the end of this process, and a power cut, leave done what is done. */
 	#writtenDone: number;
 	#durablyDone: number;
-	/** A failed sync of records that are nowhere else: no later sync can vouch for them while they are not done. */
-	#unsyncable: {error: QueueStorageError; untilSequence: number} | undefined;
+	/** Records whose sync failed, and that are nowhere else: no later sync can vouch for them while they are not done. */
+	#unsyncable: {error: QueueStorageError; from: number; to: number} | undefined;
+	/** The sync under way. One at a time: of two syncs of a file only one is told of an error that both must know. */
+	#syncing: Promise<void> | undefined;
 
 	private constructor(
 		directory: string,
@@ -236,19 +238,19 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.writeCheckpoint();
 	}
 
-	/** Forces all appended records to the device: from here on they survive a power cut. */
-	async syncRecords(): Promise<void> {
-		for (const segment of this.#segments.filter(({isDirty}) => isDirty)) {
-			await this.#syncSegment(segment);
+	/**
+	 * Forces all appended records to the device: from here on they survive a power cut. After a failure `appendAgain` may
+	 * rewind the log and append again what was lost, which is forced in its place.
+	 */
+	async syncRecords(appendAgain?: () => void): Promise<void> {
+		while (this.#syncing) {
+			await this.#syncing.catch(() => {});
 		}
 
-		if (this.#createdDurably < this.#created) {
-			await this.#syncDirectory();
-		}
-
-		if (this.#unsyncable && this.#unsyncable.untilSequence > this.#doneSequence) {
-			throw this.#unsyncable.error;
-		}
+		this.#syncing = this.#syncOrElse(appendAgain).finally(() => {
+			this.#syncing = undefined;
+		});
+		await this.#syncing;
 	}
 
 	/** Forces the records, and what is done of them, to the device. */
@@ -267,10 +269,17 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	 * caller has those records, and appends them again.
 	 */
 	rewindTo(sequence: number): void {
-		this.#unsyncable = undefined;
 		this.#sealActive();
 		this.#nextSequence = sequence;
 		this.#removeFrom(sequence);
+		if (this.#end.nextSequence > sequence) {
+			this.#end = {nextSequence: sequence, segment: 0, offset: 0};
+		}
+
+		if (this.#unsyncable) {
+			const {error, from, to} = this.#unsyncable;
+			this.#unsyncable = from < sequence ? {error, from, to: Math.min(to, sequence)} : undefined;
+		}
 	}
 
 	/** Closes the log in order: all of it durable, and the next open has nothing to scan. */
@@ -327,6 +336,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		const last = this.#segments.at(-1);
 		if (last && this.#isLastUsable) {
 			this.#writer = SegmentWriter.reopen(last, this.storage);
+			last.syncedSequence = this.#nextSequence;
 		}
 
 		return this.#writer;
@@ -371,40 +381,79 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.#isLastUsable = false;
 	}
 
-	async #syncSegment(segment: Segment): Promise<void> {
-		const end = this.#endNow();
+	async #syncOrElse(appendAgain: (() => void) | undefined): Promise<void> {
 		try {
-			if (this.#writer?.segment === segment) {
-				const writer = this.#writer;
-				await this.#timed(() => writer.sync());
-				this.#end = end;
-			} else {
-				await this.#syncSealed(segment);
-			}
+			await this.#syncDirty();
 		} catch (error) {
-			// Never retried: the system may count the lost pages as written from here on.
+			if (!appendAgain) {
+				throw error;
+			}
+
+			appendAgain();
+			await this.#syncDirty();
+		}
+	}
+
+	async #syncDirty(): Promise<void> {
+		for (const segment of this.#segments.filter(({isDirty}) => isDirty)) {
+			await this.#syncSegment(segment);
+		}
+
+		if (this.#createdDurably < this.#created) {
+			await this.#syncDirectory();
+		}
+
+		if (this.#unsyncable && this.#unsyncable.to > this.#doneSequence) {
+			throw this.#unsyncable.error;
+		}
+	}
+
+	async #syncSegment(segment: Segment): Promise<void> {
+		if (this.#writer?.segment === segment) {
+			await this.#syncActive(this.#writer);
+		} else if (this.#segments.includes(segment)) {
+			await this.#syncSealed(segment);
+		}
+	}
+
+	async #syncActive(writer: SegmentWriter): Promise<void> {
+		const end = this.#endNow();
+		await this.#syncOnce(writer.segment, () => writer.sync());
+		writer.segment.syncedSequence = end.nextSequence;
+		this.#end = end;
+	}
+
+	/** A segment that cannot be opened was not synced: it is tried again the next time. */
+	async #syncSealed(segment: Segment): Promise<void> {
+		let descriptor: number;
+		try {
+			descriptor = this.storage.open(segment.path, 'update');
+		} catch (error) {
+			throw this.#cannotSync(error);
+		}
+
+		try {
+			await this.#syncOnce(segment, () => this.storage.sync(descriptor));
+			segment.isDirty = false;
+		} finally {
+			this.storage.close(descriptor);
+		}
+	}
+
+	/** A failed sync is never retried: the system may count the lost pages as written from here on. */
+	async #syncOnce(segment: Segment, sync: () => Promise<void>): Promise<void> {
+		try {
+			await this.#timed(sync);
+		} catch (cause) {
 			segment.isDirty = false;
 			if (this.#writer?.segment === segment) {
 				this.#sealActive();
 			}
 
-			const cannot = this.#cannotSync(error);
-			this.#unsyncable = {error: cannot, untilSequence: this.#nextSequence};
-			throw cannot;
-		}
-	}
-
-	async #syncSealed(segment: Segment): Promise<void> {
-		if (!this.#segments.includes(segment)) {
-			return;
-		}
-
-		const descriptor = this.storage.open(segment.path, 'update');
-		try {
-			await this.storage.sync(descriptor);
-			segment.isDirty = false;
-		} finally {
-			this.storage.close(descriptor);
+			const error = this.#cannotSync(cause);
+			const from = Math.min(segment.syncedSequence, this.#unsyncable?.from ?? segment.syncedSequence);
+			this.#unsyncable = {error, from, to: this.#nextSequence};
+			throw error;
 		}
 	}
 

@@ -12,6 +12,8 @@ export type Segment = {
 	end: number;
 	/** Whether a power cut could take what was written. */
 	isDirty: boolean;
+	/** Its records before this sequence are on the device. */
+	syncedSequence: number;
 	/** The segment behind it; its content ends where that one begins. */
 	next: Segment | undefined;
 };
@@ -23,6 +25,7 @@ export function segmentAt(directory: string, queueId: Buffer, firstSequence: num
 		identity: segmentIdentity({queueId, firstSequence}),
 		end,
 		isDirty: false,
+		syncedSequence: firstSequence,
 		next: undefined,
 	};
 }

@@ -182,7 +182,7 @@ export class LogAdmission<T> implements Admission<T> {
 	 */
 	async #syncAndSettle(group: Group<T>): Promise<void> {
 		try {
-			await this.#sync().catch(() => this.#appendAgain());
+			await this.#sync();
 		} catch (cause) {
 			const advice = 'Nothing more is written. Open the queue again when the device is in order.';
 			const error = new QueueStorageError('append again, after a failed sync, to', this.#log.directory, cause, advice);
@@ -197,20 +197,21 @@ export class LogAdmission<T> implements Admission<T> {
 	}
 
 	async #sync(): Promise<void> {
-		const covered = this.#unsynced.length;
-		await this.#log.syncRecords();
+		let covered = this.#unsynced.length;
+		await this.#log.syncRecords(() => {
+			this.#appendAgain();
+			covered = this.#unsynced.length;
+		});
 		for (const records of this.#unsynced.splice(0, covered)) {
 			this.#unsyncedFrom += records.length;
 		}
 	}
 
-	async #appendAgain(): Promise<void> {
+	#appendAgain(): void {
 		this.#log.rewindTo(this.#unsyncedFrom);
 		for (const records of this.#unsynced) {
 			this.#store.append(records, false);
 		}
-
-		await this.#sync();
 	}
 }
 

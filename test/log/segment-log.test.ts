@@ -3,7 +3,13 @@ import {basename, join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import fc from 'fast-check';
 import {QueueCodecError, QueueRecordError, QueueStorageError} from '../../source/errors.ts';
-import {checkpointFileBytes, decodeCheckpoint, slotBytes} from '../../source/format/checkpoint.ts';
+import {
+	type Checkpoint,
+	checkpointFileBytes,
+	decodeCheckpoint,
+	slotBytes,
+	slotCount,
+} from '../../source/format/checkpoint.ts';
 import {msgpackCodec} from '../../source/format/codec.ts';
 import {Mismatch} from '../../source/format/mismatch.ts';
 import type {SegmentLog} from '../../source/log/segment-log.ts';
@@ -22,15 +28,17 @@ import {
 	segmentNames,
 	type TestRecord,
 } from '../helpers/logs.ts';
+import {range} from '../helpers/queues.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const nameOf = (sequence: number) => `${String(sequence).padStart(20, '0')}.log`;
 
-/** The sequences of the checkpoint's slots, as they are on disk. */
-function savedSequence(directory: string): number {
+/** The last checkpoint that was written. */
+function savedCheckpoint(directory: string): Checkpoint {
 	const bytes = readFileSync(join(directory, 'checkpoint'));
-	const found = [0, slotBytes].map(offset => decodeCheckpoint(bytes.subarray(offset, offset + slotBytes)));
-	return Math.max(...found.map(each => (each instanceof Mismatch ? -1 : each.sequence)));
+	const slots = range(0, slotCount).map(slot => decodeCheckpoint(bytes.subarray(slot * slotBytes)));
+	const found = slots.filter((slot): slot is Checkpoint => !(slot instanceof Mismatch));
+	return found.sort((a, b) => b.generation - a.generation)[0]!;
 }
 
 for (const [how, read] of [
@@ -696,6 +704,80 @@ test('a rewind over several segments leaves none of them behind, wherever in a s
 	t.is(places.size, 2);
 });
 
+test('a rewind behind what another sync has covered takes the durable end along', async t => {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory);
+	appendBlocks(log, 4);
+	log.markDone(1);
+	await log.sync();
+	t.is(savedCheckpoint(directory).end.nextSequence, 8);
+	log.rewindTo(4);
+	log.append(recordsAt(4, 5));
+	log.markDone(2);
+	log.writeCheckpoint();
+	t.like(savedCheckpoint(directory).end, {nextSequence: 4, offset: 0});
+	const {log: killed} = await openLog(t, copyOf(t, directory));
+	t.is(killed.nextSequence, 5);
+	t.deepEqual(readAllSync(killed), numbered(2, 5));
+});
+
+test('a rewind is no excuse for what stands before it: a sync does not vouch for that', async t => {
+	const {storage, inject} = faultyStorage();
+	const {log} = await openLog(t, temporaryDirectory(t), {segmentBytes: 200, storage});
+	appendBlocks(log, 2);
+	inject({method: 'sync', file: nameOf(0), code: 'EIO'});
+	await t.throwsAsync(log.syncRecords(), {instanceOf: QueueStorageError});
+	log.rewindTo(2);
+	appendBlocks(log, 1);
+	await t.throwsAsync(log.syncRecords(), {instanceOf: QueueStorageError});
+	readAllSync(log);
+	log.markDone(2);
+	await log.syncRecords();
+});
+
+test('of two syncs at once, both learn of an error that the system tells once', async t => {
+	const {storage, inject, operations} = faultyStorage();
+	const {log} = await openLog(t, temporaryDirectory(t), {storage});
+	appendBlocks(log, 1);
+	inject({method: 'sync', file: nameOf(0), code: 'EIO'});
+	const results = await Promise.allSettled([log.syncRecords(), log.syncRecords()]);
+	t.deepEqual(
+		results.map(({status}) => status),
+		['rejected', 'rejected'],
+	);
+	t.deepEqual(
+		operations.filter(each => each.includes(`sync ${nameOf(0)}`)),
+		[`failed sync ${nameOf(0)}`],
+	);
+});
+
+test('what is appended again in place of lost records is forced before any other sync', async t => {
+	const {storage, inject, operations} = faultyStorage();
+	const {log} = await openLog(t, temporaryDirectory(t), {storage});
+	appendBlocks(log, 1);
+	inject({method: 'sync', file: nameOf(0), code: 'EIO'});
+	const first = log.syncRecords(() => {
+		log.rewindTo(0);
+		appendBlocks(log, 1);
+	});
+	const second = log.syncRecords().then(() => operations.includes(`sync ${nameOf(0)}`));
+	await first;
+	t.true(await second);
+});
+
+test('a segment that could not be opened to be synced is synced by the next call', async t => {
+	const {storage, inject, operations} = faultyStorage();
+	const {log} = await openLog(t, temporaryDirectory(t), {segmentBytes: 200, storage});
+	appendBlocks(log, 2);
+	inject({method: 'open', file: nameOf(0), code: 'EMFILE'});
+	await t.throwsAsync(log.sync(), {instanceOf: QueueStorageError, message: /EMFILE/});
+	await log.sync();
+	t.deepEqual(
+		operations.filter(each => each.includes('sync 0')),
+		[`sync ${nameOf(0)}`, `sync ${nameOf(2)}`],
+	);
+});
+
 test('a segment without a block whose sync failed does not stand in the way of the next', async t => {
 	const directory = temporaryDirectory(t);
 	const {storage, inject} = faultyStorage();
@@ -896,7 +978,7 @@ test('on a disk that stays full the log can be read and its checkpoint moved, an
 	t.deepEqual(readAllSync(log), numbered(0, 8));
 	log.markDone(7);
 	await log.sync();
-	t.is(savedSequence(directory), 7);
+	t.is(savedCheckpoint(directory).sequence, 7);
 	while (log.nextSequence === 8) {
 		try {
 			appendBlocks(log, 1);

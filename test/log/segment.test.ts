@@ -11,6 +11,7 @@ test('a segment knows its file and the identity of its blocks', t => {
 		identity: segmentIdentity({queueId, firstSequence: 42}),
 		end: 64,
 		isDirty: false,
+		syncedSequence: 42,
 		next: undefined,
 	});
 });
