@@ -89,9 +89,13 @@ export class SegmentReader<T> {
 		});
 	}
 
-	/** Reads what `next` is waiting for. */
+	/** Reads what `next` is waiting for; nothing if that has been left meanwhile. */
 	async load(): Promise<void> {
 		const segment = this.#segment;
+		if (!segment) {
+			return;
+		}
+
 		try {
 			const isThere = await this.#window.fill(this.#wanted, this.#limit);
 			if (!isThere && segment === this.#segment) {

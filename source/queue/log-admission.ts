@@ -61,7 +61,7 @@ export class LogAdmission<T> implements Admission<T> {
 	/** In this turn, unless there is a sync to wait for. */
 	admit(): void | Promise<void> {
 		const group = this.#appendGroup();
-		if (this.#options.isSyncing) {
+		if (this.isDue) {
 			return this.#syncAndSettle(group);
 		}
 

@@ -1,9 +1,10 @@
 import {createHash} from 'node:crypto';
 import {cpSync, lstatSync, readdirSync, readFileSync} from 'node:fs';
-import {join, relative} from 'node:path';
+import {basename, join, relative} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import type {Corruption} from '../../source/errors.ts';
 import {msgpackCodec} from '../../source/format/codec.ts';
+import {isClaimName} from '../../source/log/directory-lock.ts';
 import {SegmentLog, type SegmentLogOptions} from '../../source/log/segment-log.ts';
 import {fileSystem} from '../../source/storage.ts';
 import {temporaryDirectory} from './temporary-directory.ts';
@@ -86,8 +87,13 @@ export function numbered(from: number, to: number): Array<[number, TestRecord]> 
 /** What a killed process leaves: a copy of its directory, on which the next one starts. */
 export function copyOf(t: ExecutionContext, directory: string): string {
 	const copy = temporaryDirectory(t);
-	cpSync(directory, copy, {recursive: true});
+	copyDirectory(directory, copy);
 	return copy;
+}
+
+/** Copies a directory without the sockets of its lock, which cannot be copied. */
+export function copyDirectory(from: string, to: string): void {
+	cpSync(from, to, {recursive: true, filter: path => !isClaimName(basename(path))});
 }
 
 /** The names of the segments, in order. */

@@ -704,6 +704,16 @@ test('a rewind over several segments leaves none of them behind, wherever in a s
 	t.is(places.size, 2);
 });
 
+test('a load that a rewind overtakes reads nothing, and reading goes on in what is appended again', async t => {
+	const {log} = await openLog(t, temporaryDirectory(t));
+	appendBlocks(log, 2);
+	t.is(log.reader.next(), undefined);
+	log.rewindTo(0);
+	await log.reader.load();
+	appendBlocks(log, 3);
+	t.deepEqual(await readAll(log), numbered(0, 6));
+});
+
 test('a rewind behind what another sync has covered takes the durable end along', async t => {
 	const directory = temporaryDirectory(t);
 	const {log} = await openLog(t, directory);

@@ -10,6 +10,7 @@ import {
 	QueueStorageError,
 } from '../../source/index.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
+import {copyOf} from '../helpers/logs.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
@@ -207,6 +208,34 @@ test('fsync: records put without waiting get to the device by themselves, over a
 		t.deepEqual(await drain(again), range(1, 3 + waiting));
 		t.deepEqual(again.recovery.corruptions, []);
 	}
+});
+
+test('fsync: a put that finds no room, after a crash, deletes nothing of what the crash left', async t => {
+	const directory = temporaryDirectory(t);
+	const crashed = await openQueue<number>(t, {durability: 'write', segmentBytes: 4096, cacheSize: 4}, directory);
+	for (const record of range(0, 900)) {
+		await crashed.put(record);
+	}
+
+	const copy = copyOf(t, directory);
+	const storage: Storage = {
+		...fileSystem,
+		open(path, how) {
+			if (how !== 'read' && path.endsWith('.log') && isFailing) {
+				throw systemError('EMFILE', 'open');
+			}
+
+			return fileSystem.open(path, how);
+		},
+	};
+	let isFailing = false;
+	const queue = await openQueue<number>(t, withStorage(storage, {durability: 'fsync', cacheSize: 4}), copy);
+	isFailing = true;
+	await t.throwsAsync(queue.put(900, {timeout: 1}), {code: 'QUEUE_FULL'});
+	t.is(queue.size, 900);
+	isFailing = false;
+	await queue.put(900);
+	t.deepEqual(await drain(queue), range(0, 901));
 });
 
 test('fsync: a sync that fails on the fresh file too rejects the puts, and writing ends', async t => {
