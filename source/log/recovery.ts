@@ -177,7 +177,7 @@ async function settleEnd(recovery: Recovery): Promise<void> {
 	const {segments, checkpoint, report} = recovery;
 	const last = segments.at(-1);
 	const end = checkpoint?.end;
-	if (checkpoint?.isClosed && (last ? end?.segment === last.firstSequence && end.offset === last.end : !end?.offset)) {
+	if (checkpoint?.isClosed && isAtEnd(checkpoint.end, last)) {
 		recovery.nextSequence = checkpoint.end.nextSequence;
 		return;
 	}
@@ -196,6 +196,11 @@ async function settleEnd(recovery: Recovery): Promise<void> {
 	while (segments.length > 0 && !(await settleLast(recovery))) {
 		segments.pop();
 	}
+}
+
+/** Whether a log ends where a checkpoint says. Offset 0 says that there is no segment: not even one without a byte. */
+function isAtEnd({segment, offset}: Checkpoint['end'], last: Segment | undefined): boolean {
+	return last ? offset > 0 && segment === last.firstSequence && offset === last.end : offset === 0;
 }
 
 /** Cuts the last segment behind its last whole block; removes it and gives false if it has none. */

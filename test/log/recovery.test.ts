@@ -372,6 +372,23 @@ test('a log that was closed in order is opened without reading its blocks', asyn
 	t.like(log.recovery, {isClean: true, records: 11, segments: 3, truncatedBytes: 0, reclaimedSegments: 0});
 });
 
+test('a segment begun after all was done and closed, of which only the name is there, is removed', async t => {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory);
+	appendBlocks(log, 2);
+	log.markDone(4);
+	await log.close();
+	writeFileSync(join(directory, nameOf(4)), '');
+	const {log: again, corruptions} = await openLog(t, directory);
+	t.false(again.recovery.isClean);
+	appendBlocks(again, 1);
+	t.deepEqual(readAllSync(again), numbered(4, 6));
+	await again.sync();
+	again.closeFiles();
+	await reads(t, directory, numbered(4, 6));
+	t.deepEqual(corruptions, []);
+});
+
 /** Overwrites the header of every slot, or of the newest. */
 function damageSlots(directory: string, which: 'newest' | 'all'): void {
 	const path = join(directory, 'checkpoint');
