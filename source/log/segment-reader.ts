@@ -8,6 +8,7 @@ import type {Storage} from '../storage.ts';
 import {nextBlock, quarantineBytes} from './quarantine.ts';
 import {ReadAhead} from './read-ahead.ts';
 import type {Segment} from './segment.ts';
+import {readUpTo} from './transfer.ts';
 
 /** The records of one block that are due. */
 export type LoadedBlock<T> = {records: T[]; bytes: number; appendedAt: number};
@@ -51,7 +52,7 @@ export class SegmentReader<T> {
 	/** Where its blocks end for this reader: the end the log knows, or that of a file that turned out shorter. */
 	#fileEnd = Number.POSITIVE_INFINITY;
 	#sequence: number;
-	/** Where the block with the first sequence starts, if an earlier run left word of it. */
+	/** Where the block with the first sequence may start, if an earlier run left word of it. */
 	#hint: number;
 	/** Bytes that must come before `next` can go on. */
 	#wanted = 0;
@@ -228,9 +229,8 @@ export class SegmentReader<T> {
 		const {segments, nextSequence} = this.#log;
 		const holder = this.#holderOf(this.#sequence);
 		if (holder && holder !== this.#segment) {
-			// The word may be of the segment before, if this one was begun after it.
-			this.#enter(holder, holder.firstSequence < this.#sequence ? this.#hint : 0);
-			this.#hint = 0;
+			this.#enter(holder, 0);
+			this.#followHint(holder);
 			return true;
 		}
 
@@ -243,6 +243,18 @@ export class SegmentReader<T> {
 			resume,
 		);
 		return next !== undefined;
+	}
+
+	/** Goes to where the hint says, if a block begins there that is not behind the sequence: the log may have been rewound. */
+	#followHint(segment: Segment): void {
+		const hint = this.#hint;
+		this.#hint = 0;
+		if (hint > 0 && hint < segment.end) {
+			const header = readBlockHeader(segment, hint, this.#log.storage);
+			if (!(header instanceof Mismatch) && header.firstSequence <= this.#sequence) {
+				this.#enter(segment, hint);
+			}
+		}
 	}
 
 	#holderOf(sequence: number): Segment | undefined {
@@ -388,6 +400,15 @@ export class SegmentReader<T> {
 
 		this.#sequence = resume;
 		this.#log.report(corruption);
+	}
+}
+
+function readBlockHeader(segment: Segment, offset: number, storage: Storage): BlockHeader | Mismatch {
+	const descriptor = storage.open(segment.path, 'read');
+	try {
+		return decodeBlockHeader(readUpTo(storage, descriptor, offset, blockHeaderBytes), 0, segment.identity);
+	} finally {
+		storage.close(descriptor);
 	}
 }
 

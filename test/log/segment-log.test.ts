@@ -906,6 +906,26 @@ test('a checkpoint behind damage does not take its place from the segment before
 	t.deepEqual(found, []);
 });
 
+test('a checkpoint of before a rewind does not say where to read in the segment begun by it', async t => {
+	const directory = temporaryDirectory(t);
+	const {storage, inject} = faultyStorage();
+	const {log} = await openLog(t, directory, {storage});
+	appendBlocks(log, 3);
+	await log.syncRecords();
+	log.append(recordsAt(6, 10));
+	readAllSync(log);
+	log.markDone(8);
+	log.writeCheckpoint();
+	inject({method: 'sync', file: nameOf(0), code: 'EIO'});
+	await t.throwsAsync(log.syncRecords());
+	log.rewindTo(6);
+	log.append(recordsAt(6, 10));
+	await log.syncRecords();
+	const {log: killed, corruptions} = await openLog(t, copyOf(t, directory));
+	t.deepEqual(readAllSync(killed), numbered(8, 10));
+	t.deepEqual(corruptions, []);
+});
+
 const takes: Array<[string, ((bytes: number) => number) | undefined]> = [
 	['nothing', undefined],
 	['0 bytes', () => 0],
