@@ -45,6 +45,8 @@ export type Recovered = {
 	/** Where the block that holds it may start in its segment; 0 if not known. */
 	blockOffset: number;
 	nextSequence: number;
+	/** The end up to which the log is on the device for certain. */
+	end: Checkpoint['end'];
 	/** What was delivered out of order. */
 	delivered: Delivered;
 	report: RecoveryReport;
@@ -85,6 +87,7 @@ export async function recover(
 		sequence: checkpoint?.sequence ?? segments[0]?.firstSequence ?? 0,
 		blockOffset: checkpoint?.blockOffset ?? 0,
 		nextSequence: 0,
+		end: checkpoint?.end ?? endOf([], 0),
 		delivered: checkpoint?.delivered ?? {next: 0, runs: []},
 		report,
 	};
@@ -95,6 +98,12 @@ export async function recover(
 }
 
 type FoundSegment = {firstSequence: number; path: string; bytes: number};
+
+/** The end of a log as a checkpoint names it. */
+export function endOf(segments: Segment[], nextSequence: number): Checkpoint['end'] {
+	const last = segments.at(-1);
+	return {nextSequence, segment: last?.firstSequence ?? nextSequence, offset: last?.end ?? 0};
+}
 
 /** The segments of a directory in order. What is not a regular file with exactly such a name is not ours. */
 function listSegments(directory: string, storage: Storage): FoundSegment[] {

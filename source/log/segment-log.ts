@@ -6,7 +6,7 @@ import type {Codec} from '../options.ts';
 import type {Storage} from '../storage.ts';
 import {CheckpointFile, type CheckpointState} from './checkpoint-file.ts';
 import {quarantineSize, syncQuarantine} from './quarantine.ts';
-import {type Recovered, type RecoveryReport, recover} from './recovery.ts';
+import {endOf, type Recovered, type RecoveryReport, recover} from './recovery.ts';
 import {type Segment, segmentAt} from './segment.ts';
 import {type AppendedBlock, type ReadableLog, SegmentReader} from './segment-reader.ts';
 import {SegmentWriter} from './segment-writer.ts';
@@ -115,7 +115,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.#doneSequence = recovered.sequence;
 		this.#isLastUsable = recovered.report.isClean;
 		this.#created = recovered.report.isClean ? 0 : 1;
-		this.#end = this.#endNow();
+		this.#end = recovered.end;
 		this.reader = new SegmentReader<T>(this, recovered.sequence, recovered.blockOffset);
 	}
 
@@ -143,6 +143,11 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 	get doneSequence(): number {
 		return this.#doneSequence;
+	}
+
+	/** Every record before it is on the device. */
+	get durableSequence(): number {
+		return this.#end.nextSequence;
 	}
 
 	/** Whether more is done than the checkpoint says. */
@@ -266,16 +271,12 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 	/**
 	 * Starts the log anew from a sequence on, in a fresh segment, after a sync of what follows it has failed: the
-	 * caller has those records, and appends them again.
+	 * caller has those records, and appends them again. It is never below `durableSequence`.
 	 */
 	rewindTo(sequence: number): void {
 		this.#sealActive();
 		this.#nextSequence = sequence;
 		this.#removeFrom(sequence);
-		if (this.#end.nextSequence > sequence) {
-			this.#end = {nextSequence: sequence, segment: 0, offset: 0};
-		}
-
 		if (this.#unsyncable) {
 			const {error, from, to} = this.#unsyncable;
 			this.#unsyncable = from < sequence ? {error, from, to: Math.min(to, sequence)} : undefined;
@@ -395,6 +396,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	}
 
 	async #syncDirty(): Promise<void> {
+		const end = this.#endNow();
 		for (const segment of this.#segments.filter(({isDirty}) => isDirty)) {
 			await this.#syncSegment(segment);
 		}
@@ -406,6 +408,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		if (this.#unsyncable && this.#unsyncable.to > this.#doneSequence) {
 			throw this.#unsyncable.error;
 		}
+
+		this.#end = end;
 	}
 
 	async #syncSegment(segment: Segment): Promise<void> {
@@ -417,10 +421,9 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	}
 
 	async #syncActive(writer: SegmentWriter): Promise<void> {
-		const end = this.#endNow();
+		const end = this.#nextSequence;
 		await this.#syncOnce(writer.segment, () => writer.sync());
-		writer.segment.syncedSequence = end.nextSequence;
-		this.#end = end;
+		writer.segment.syncedSequence = end;
 	}
 
 	/** A segment that cannot be opened was not synced: it is tried again the next time. */
@@ -566,12 +569,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	}
 
 	#endNow(): CheckpointState['end'] {
-		const last = this.#segments.at(-1);
-		return {
-			nextSequence: this.#nextSequence,
-			segment: last?.firstSequence ?? this.#nextSequence,
-			offset: last?.end ?? 0,
-		};
+		return endOf(this.#segments, this.#nextSequence);
 	}
 
 	#state(isClosed: boolean): CheckpointState {
