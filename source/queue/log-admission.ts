@@ -207,7 +207,15 @@ export class LogAdmission<T> implements Admission<T> {
 		}
 	}
 
+	/** Another sync, as that of an acknowledgement, may have forced some blocks to the device meanwhile. */
+	#forgetSynced(): void {
+		while (this.isDue && this.#unsyncedFrom < this.#log.durableSequence) {
+			this.#unsyncedFrom += this.#unsynced.shift()!.length;
+		}
+	}
+
 	#appendAgain(): void {
+		this.#forgetSynced();
 		this.#log.rewindTo(this.#unsyncedFrom);
 		for (const records of this.#unsynced) {
 			this.#store.append(records, false);

@@ -10,6 +10,7 @@ import {
 	QueueStorageError,
 } from '../../source/index.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
+import {faultyStorage} from '../helpers/faulty-storage.ts';
 import {copyOf} from '../helpers/logs.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
@@ -165,6 +166,26 @@ test('fsync: a failed sync is not retried on its file; the records go to a fresh
 	await queue.close();
 });
 
+test('fsync: what another sync has forced to the device is not appended again when that of its group fails', async t => {
+	const directory = temporaryDirectory(t);
+	const {storage, inject, hold, pending} = faultyStorage();
+	const queue = await DiskQueue.open<number>(directory, withStorage(storage, {durability: 'fsync'}));
+	await queue.putMany(range(0, 3));
+	const release = hold('sync');
+	queue.putNowait(3);
+	const syncing = queue.sync();
+	queue.putNowait(4);
+	await nextTurn();
+	inject({method: 'sync', file: `${'0'.repeat(20)}.log`, code: 'EIO'});
+	release();
+	await syncing;
+	await queue.put(5);
+	t.is(pending(), 0);
+	const names = readdirSync(directory).filter(name => name.endsWith('.log'));
+	t.deepEqual(names.map(Number.parseFloat), [0, 4]);
+	await queue.close();
+	t.deepEqual(await drain(await openQueue<number>(t, {}, directory)), range(0, 6));
+});
 test('fsync: after a failed sync the next open finds every record once', async t => {
 	for (const taken of [0, 3, 10]) {
 		const {storage, fail} = failingStorage();
