@@ -183,9 +183,8 @@ function usable(
 
 /** Finds where the log ends, and makes it end there. */
 async function settleEnd(recovery: Recovery): Promise<void> {
-	const {segments, checkpoint, report} = recovery;
+	const {directory, segments, checkpoint, report, storage} = recovery;
 	const last = segments.at(-1);
-	const end = checkpoint?.end;
 	if (checkpoint?.isClosed && isAtEnd(checkpoint.end, last)) {
 		recovery.nextSequence = checkpoint.end.nextSequence;
 		return;
@@ -195,11 +194,16 @@ async function settleEnd(recovery: Recovery): Promise<void> {
 	recovery.nextSequence = Math.max(
 		checkpoint?.sequence ?? 0,
 		checkpoint?.delivered.next ?? 0,
-		end?.nextSequence ?? 0,
+		checkpoint?.end.nextSequence ?? 0,
 		segments[0]?.firstSequence ?? 0,
 	);
 	for (const segment of segments) {
 		segment.isDirty = true;
+	}
+
+	if (!report.isClean) {
+		// A killed process may have left names in the system's cache only: from here on a power cut leaves them too.
+		await storage.syncDirectory(directory);
 	}
 
 	while (segments.length > 0 && !(await settleLast(recovery))) {

@@ -62,8 +62,10 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	/** Whether the last segment may be gone on with: not after a crash, and not once another was begun. */
 	#isLastUsable: boolean;
 	/** Counts the files created, and those of them whose directory entries a power cut cannot take. */
-	#created: number;
+	#created = 0;
 	#createdDurably = 0;
+	/** The count with the checkpoint in it. */
+	#createdCheckpoint = 0;
 	#isCheckpointDue = false;
 	/** Says what is delivered out of order, for a checkpoint. */
 	#describeDelivered: () => Delivered = () => ({next: 0, runs: []});
@@ -114,7 +116,6 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.#nextSequence = recovered.nextSequence;
 		this.#doneSequence = recovered.sequence;
 		this.#isLastUsable = recovered.report.isClean;
-		this.#created = recovered.report.isClean ? 0 : 1;
 		this.#end = recovered.end;
 		this.reader = new SegmentReader<T>(this, recovered.sequence, recovered.blockOffset);
 	}
@@ -473,7 +474,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	#createCheckpoint(): void {
 		if (!this.#checkpoint.isCreated) {
 			this.#checkpoint.create();
-			this.#created++;
+			this.#createdCheckpoint = ++this.#created;
 		}
 	}
 
@@ -524,6 +525,10 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	async #reclaim(): Promise<void> {
 		const done = this.#doneSequence;
 		await this.#syncCheckpoint();
+		if (this.#createdDurably < this.#createdCheckpoint) {
+			await this.#syncDirectory();
+		}
+
 		this.#durablyDone = done;
 		await this.#syncQuarantine();
 		let segments = 0;

@@ -152,8 +152,8 @@ test('the cut is durable before the log is used', async t => {
 	const {storage, operations} = faultyStorage();
 	const {log} = await openLog(t, directory, {storage});
 	t.deepEqual(
-		operations.filter(each => !each.startsWith('close')),
-		['sync checkpoint', `truncate ${nameOf(8)}`, `sync ${nameOf(8)}`],
+		operations.filter(each => !each.startsWith('close')).map(each => each.replace(/disq-test-.*/, 'directory')),
+		['sync checkpoint', 'syncDirectory directory', `truncate ${nameOf(8)}`, `sync ${nameOf(8)}`],
 	);
 	log.closeFiles();
 });
@@ -228,6 +228,19 @@ test('an interrupted reclaim is finished, and nothing done comes back', async t 
 	t.is(log.recovery.reclaimedSegments, 2);
 	t.deepEqual(segmentNames(directory), [nameOf(8)]);
 	t.like(log.recovery, {records: 5, segments: 1});
+});
+
+test('the checkpoint is in the directory for certain before a segment goes that it says to be done', async t => {
+	const {directory} = await killedLog(t, {done: 9, unsynced: 7});
+	const {storage, operations} = faultyStorage();
+	const {log} = await openLog(t, directory, {storage});
+	t.is(log.recovery.reclaimedSegments, 2);
+	const wanted = ['sync checkpoint', 'syncDirectory directory', `unlink ${nameOf(0)}`];
+	const found = operations.map(each => each.replace(/disq-test-.*/, 'directory'));
+	t.deepEqual(
+		found.filter(each => wanted.includes(each)),
+		[...wanted, 'syncDirectory directory'],
+	);
 });
 
 test('a segment that came back after it was reclaimed goes again', async t => {

@@ -291,6 +291,7 @@ test('the checkpoint is durable before a file goes, and the directory is synced 
 	const {storage, operations} = faultyStorage();
 	const {log} = await openLog(t, directory, {segmentBytes: 300, storage});
 	appendBlocks(log, 8);
+	await log.syncRecords();
 	const names = segmentNames(directory);
 	readAllSync(log);
 	log.markDone(log.segments[2]!.firstSequence + 1);
@@ -543,14 +544,33 @@ test('a log whose records are all done gives back the space of its last segment'
 	t.is(log.nextSequence, 4);
 });
 
-test('after a kill, a sync forces the directory too: a killed process may not have', async t => {
+test('after a kill, an open forces the directory: a killed process may not have', async t => {
 	const directory = temporaryDirectory(t);
 	const {log} = await openLog(t, directory);
 	appendBlocks(log, 1);
 	const {storage, operations} = faultyStorage();
-	const {log: again} = await openLog(t, copyOf(t, directory), {storage});
-	await again.sync();
+	await openLog(t, copyOf(t, directory), {storage});
 	t.true(operations.some(each => each.startsWith('syncDirectory')));
+});
+
+test('a checkpoint that was never synced is in the directory for certain before a file goes', async t => {
+	const {storage, operations} = faultyStorage();
+	const {log} = await openLog(t, temporaryDirectory(t), {segmentBytes: 200, storage});
+	appendBlocks(log, 3);
+	log.markDone(2);
+	operations.length = 0;
+	log.writeCheckpoint();
+	while (!operations.includes(`unlink ${nameOf(0)}`)) {
+		await new Promise(setImmediate);
+	}
+
+	t.deepEqual(operations.map(each => each.replace(/disq-test-.*/, 'directory')).slice(0, 4), [
+		'write checkpoint',
+		'sync checkpoint',
+		'syncDirectory directory',
+		`unlink ${nameOf(0)}`,
+	]);
+	await log.close();
 });
 
 test('a checkpoint file that a sync has to create is in the directory when the sync ends', async t => {
