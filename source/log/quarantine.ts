@@ -3,7 +3,7 @@ import {type BlockHeader, blockHeaderBytes, decodeBlockHeader, findBlockHeader} 
 import {quarantineDirectoryName} from '../format/file-name.ts';
 import type {Storage} from '../storage.ts';
 import type {Segment} from './segment.ts';
-import {readUpTo, writeAll} from './transfer.ts';
+import {readUpTo, withFile, writeAll} from './transfer.ts';
 
 const pieceBytes = 1024 * 1024;
 
@@ -54,7 +54,8 @@ function* piecesOf(path: string, from: number, to: number, storage: Storage): Ge
 
 /**
  * Copies damaged bytes of a segment to the quarantine and gives the copy's path; undefined if there was nothing to
- * copy or no room for it. A copy that is there already, from before a restart, is left as it is.
+ * copy or no room for it. A copy that is there already, from before a restart, is left as it is; what a crash made of
+ * one is replaced.
  */
 export function quarantineBytes(
 	segment: Segment,
@@ -66,29 +67,50 @@ export function quarantineBytes(
 	}
 
 	const directory = join(dirname(segment.path), quarantineDirectoryName);
-	const path = join(directory, `${basename(segment.path, '.log')}-${from}.bad`);
-	const copied = storage.stat(path)?.bytes;
-	if (copied === to - from) {
-		return path;
-	}
-
+	const path = join(directory, `${copyPrefix(segment.path)}${from}.bad`);
 	try {
-		storage.makeDirectory(directory);
-		if (copied !== undefined) {
-			// A crash came while it was copied.
+		if (!isCopied(segment.path, path, {from, to}, storage)) {
+			storage.makeDirectory(directory);
 			storage.unlink(path);
+			copyBytes(segment.path, path, {from, to}, storage);
 		}
 
-		copyBytes(segment.path, path, {from, to}, storage);
 		return path;
 	} catch {
 		return undefined;
 	}
 }
 
+/** The copies of a segment's bytes begin with it. */
+function copyPrefix(path: string): string {
+	return `${basename(path, '.log')}-`;
+}
+
+/** Whether a copy holds what it should: after a power cut it may have its length, and zeros. */
+function isCopied(source: string, target: string, {from, to}: {from: number; to: number}, storage: Storage): boolean {
+	if (storage.stat(target)?.bytes !== to - from) {
+		return false;
+	}
+
+	return withFile(source, storage, input =>
+		withFile(target, storage, copy => isEqual(input, copy, {from, to}, storage)),
+	);
+}
+
+function isEqual(input: number, copy: number, {from, to}: {from: number; to: number}, storage: Storage): boolean {
+	for (let position = from; position < to; position += pieceBytes) {
+		const bytes = Math.min(pieceBytes, to - position);
+		const piece = readUpTo(storage, input, position, bytes);
+		if (!piece.equals(readUpTo(storage, copy, position - from, bytes))) {
+			return false;
+		}
+	}
+
+	return true;
+}
+
 function copyBytes(source: string, target: string, {from, to}: {from: number; to: number}, storage: Storage): void {
-	const input = storage.open(source, 'read');
-	try {
+	withFile(source, storage, input => {
 		const output = storage.open(target, 'create');
 		try {
 			for (let position = from; position < to; position += pieceBytes) {
@@ -101,9 +123,7 @@ function copyBytes(source: string, target: string, {from, to}: {from: number; to
 		} finally {
 			storage.close(output);
 		}
-	} finally {
-		storage.close(input);
-	}
+	});
 }
 
 /** Moves a whole file of ours aside, under a name that is free. */
@@ -140,9 +160,17 @@ export async function syncQuarantine(directory: string, paths: string[], storage
 	await storage.syncDirectory(directory);
 }
 
+/** The copies of bytes of a segment that are in quarantine. */
+export function copiesOf(path: string, storage: Storage): string[] {
+	return listQuarantine(dirname(path), storage).filter(copy => basename(copy).startsWith(copyPrefix(path)));
+}
+
 /** Bytes kept in quarantine. */
 export function quarantineSize(directory: string, storage: Storage): number {
+	return listQuarantine(directory, storage).reduce((sum, path) => sum + (storage.stat(path)?.bytes ?? 0), 0);
+}
+
+function listQuarantine(directory: string, storage: Storage): string[] {
 	const path = join(directory, quarantineDirectoryName);
-	const names = storage.stat(path)?.kind === 'directory' ? storage.list(path) : [];
-	return names.reduce((sum, name) => sum + (storage.stat(join(path, name))?.bytes ?? 0), 0);
+	return storage.stat(path)?.kind === 'directory' ? storage.list(path).map(name => join(path, name)) : [];
 }

@@ -14,10 +14,10 @@ import {
 } from '../format/segment-header.ts';
 import type {Storage} from '../storage.ts';
 import type {CheckpointFile} from './checkpoint-file.ts';
-import {quarantineFile} from './quarantine.ts';
+import {copiesOf, quarantineFile, syncQuarantine} from './quarantine.ts';
 import {type Segment, segmentAt} from './segment.ts';
 import {scanSegment} from './segment-scan.ts';
-import {readUpTo} from './transfer.ts';
+import {readUpTo, withFile} from './transfer.ts';
 
 /** What opening a directory found and did. */
 export type RecoveryReport = {
@@ -93,6 +93,7 @@ export async function recover(
 	};
 	await settleEnd(recovery);
 	await finishReclaim(recovery);
+	await keepAside(recovery);
 	complete(recovery);
 	return recovery;
 }
@@ -121,12 +122,9 @@ function listSegments(directory: string, storage: Storage): FoundSegment[] {
 }
 
 function readHeader(path: string, storage: Storage): SegmentHeader | Mismatch {
-	const descriptor = storage.open(path, 'read');
-	try {
-		return decodeSegmentHeader(readUpTo(storage, descriptor, 0, segmentHeaderBytes));
-	} finally {
-		storage.close(descriptor);
-	}
+	return withFile(path, storage, descriptor =>
+		decodeSegmentHeader(readUpTo(storage, descriptor, 0, segmentHeaderBytes)),
+	);
 }
 
 /** The queue id in a segment's header, if the header checks and this disq can read the segment. */
@@ -294,19 +292,34 @@ async function finishReclaim({
 	report,
 	storage,
 }: Recovery): Promise<void> {
-	let done = 0;
-	while (done < segments.length && (segments[done + 1]?.firstSequence ?? nextSequence) <= sequence) {
-		const {path} = segments[done++]!;
+	const count = segments.findIndex((_, index) => (segments[index + 1]?.firstSequence ?? nextSequence) > sequence);
+	const done = segments.splice(0, count === -1 ? segments.length : count).filter(({path}) => {
 		const header = readHeader(path, storage);
-		if (header instanceof Mismatch || header.queueId.equals(queueId)) {
-			storage.unlink(path);
-			report.reclaimedSegments++;
-		}
+		return header instanceof Mismatch || header.queueId.equals(queueId);
+	});
+	if (done.length === 0) {
+		return;
 	}
 
-	segments.splice(0, done);
-	if (report.reclaimedSegments > 0) {
-		await storage.syncDirectory(directory);
+	// What was damaged goes with its segment: its copy is durable before.
+	const copies = done.flatMap(({path}) => copiesOf(path, storage));
+	if (copies.length > 0) {
+		await syncQuarantine(directory, copies, storage);
+	}
+
+	for (const {path} of done) {
+		storage.unlink(path);
+		report.reclaimedSegments++;
+	}
+
+	await storage.syncDirectory(directory);
+}
+
+/** From here on a power cut leaves in quarantine what was put there. */
+async function keepAside({directory, report, storage}: Recovery): Promise<void> {
+	const paths = report.corruptions.flatMap(({quarantine}) => quarantine ?? []);
+	if (paths.length > 0) {
+		await syncQuarantine(directory, paths, storage);
 	}
 }
 

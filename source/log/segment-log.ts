@@ -501,8 +501,10 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		}
 	}
 
+	/** Once it is durable recovery may remove what is done, and with it what was damaged: the copies are durable before. */
 	async #syncCheckpoint(): Promise<void> {
 		try {
+			await this.#syncQuarantine();
 			await this.#timed(() => this.#checkpoint.sync());
 		} catch (error) {
 			throw this.#cannotSync(error);
@@ -530,7 +532,6 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		}
 
 		this.#durablyDone = done;
-		await this.#syncQuarantine();
 		let segments = 0;
 		let bytes = 0;
 		for (let first = this.#firstDone(done); first; first = this.#firstDone(done)) {
@@ -545,7 +546,6 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		}
 	}
 
-	/** What was damaged goes with its segment: its copy is durable before. */
 	async #syncQuarantine(): Promise<void> {
 		if (this.#quarantined.size > 0) {
 			const paths = [...this.#quarantined];
@@ -591,7 +591,6 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.#write(this.#state(true));
 		await this.#syncCheckpoint();
 		if (isDrained && this.#segments.length > 0) {
-			await this.#syncQuarantine();
 			this.#sealActive();
 			while (this.#segments.length > 0) {
 				this.#removeFirst();

@@ -8,7 +8,7 @@ import type {Storage} from '../storage.ts';
 import {nextBlock, quarantineBytes} from './quarantine.ts';
 import {ReadAhead} from './read-ahead.ts';
 import type {Segment} from './segment.ts';
-import {readUpTo} from './transfer.ts';
+import {readUpTo, withFile} from './transfer.ts';
 
 /** The records of one block that are due. */
 export type LoadedBlock<T> = {records: T[]; bytes: number; appendedAt: number};
@@ -404,12 +404,9 @@ export class SegmentReader<T> {
 }
 
 function readBlockHeader(segment: Segment, offset: number, storage: Storage): BlockHeader | Mismatch {
-	const descriptor = storage.open(segment.path, 'read');
-	try {
-		return decodeBlockHeader(readUpTo(storage, descriptor, offset, blockHeaderBytes), 0, segment.identity);
-	} finally {
-		storage.close(descriptor);
-	}
+	return withFile(segment.path, storage, descriptor =>
+		decodeBlockHeader(readUpTo(storage, descriptor, offset, blockHeaderBytes), 0, segment.identity),
+	);
 }
 
 function startOf(segment: Segment | undefined): number {

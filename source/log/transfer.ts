@@ -52,3 +52,13 @@ export function readUpTo(storage: Storage, descriptor: number, position: number,
 
 	return target.subarray(0, length);
 }
+
+/** Opens a file to read for as long as `use` runs. */
+export function withFile<R>(path: string, storage: Storage, use: (descriptor: number) => R): R {
+	const descriptor = storage.open(path, 'read');
+	try {
+		return use(descriptor);
+	} finally {
+		storage.close(descriptor);
+	}
+}

@@ -100,15 +100,18 @@ test('a file is put aside under a name that is free', t => {
 	t.false(existsSync(path));
 });
 
-test('a copy that a crash left incomplete is made again, a whole one is left', t => {
+test('a copy that a crash left incomplete, or of zeros, is made again; a whole one is left', t => {
 	const directory = temporaryDirectory(t);
 	const segment = segmentAt(directory, queueId, 0, 0);
 	writeFileSync(segment.path, Buffer.alloc(200, 7));
 	const path = quarantineBytes(segment, {from: 50, to: 150}, fileSystem)!;
-	writeFileSync(path, Buffer.alloc(30, 7));
-	t.is(quarantineBytes(segment, {from: 50, to: 150}, fileSystem), path);
-	t.deepEqual(readFileSync(path), Buffer.alloc(100, 7));
-	writeFileSync(path, Buffer.alloc(100, 8));
-	quarantineBytes(segment, {from: 50, to: 150}, fileSystem);
-	t.deepEqual(readFileSync(path), Buffer.alloc(100, 8));
+	for (const left of [Buffer.alloc(30, 7), Buffer.alloc(100), Buffer.alloc(0)]) {
+		writeFileSync(path, left);
+		t.is(quarantineBytes(segment, {from: 50, to: 150}, fileSystem), path);
+		t.deepEqual(readFileSync(path), Buffer.alloc(100, 7));
+	}
+
+	const {storage, operations} = faultyStorage();
+	t.is(quarantineBytes(segment, {from: 50, to: 150}, storage), path);
+	t.false(operations.some(each => /^(create|write|unlink)/.test(each)));
 });

@@ -12,7 +12,7 @@ import {
 	truncateSync,
 	writeFileSync,
 } from 'node:fs';
-import {join} from 'node:path';
+import {basename, join} from 'node:path';
 import {crc32} from 'node:zlib';
 import test, {type ExecutionContext} from 'ava';
 import {QueueStorageError, QueueVersionError} from '../../source/errors.ts';
@@ -243,6 +243,27 @@ test('the checkpoint is in the directory for certain before a segment goes that 
 	);
 });
 
+test('damaged bytes are durable in quarantine before an interrupted reclaim is finished', async t => {
+	const {directory} = await killedLog(t, {unsynced: 0});
+	const path = join(directory, nameOf(0));
+	const bytes = readFileSync(path);
+	bytes[120]! ^= 0xff;
+	writeFileSync(path, bytes);
+	const {log, corruptions} = await openLog(t, directory);
+	readAllSync(log);
+	log.markDone(9);
+	log.closeNow();
+	const {storage, operations} = faultyStorage();
+	const {log: again} = await openLog(t, copyOf(t, directory), {storage});
+	t.is(again.recovery.reclaimedSegments, 2);
+	const copy = `sync ${basename(corruptions[0]!.quarantine!)}`;
+	const wanted = [copy, 'syncDirectory quarantine', `unlink ${nameOf(0)}`, `unlink ${nameOf(4)}`];
+	t.deepEqual(
+		operations.filter(each => wanted.includes(each)),
+		wanted,
+	);
+});
+
 test('a segment that came back after it was reclaimed goes again', async t => {
 	const {directory} = await killedLog(t, {done: 9});
 	const resurrected = readFileSync(join(directory, nameOf(0)));
@@ -436,7 +457,8 @@ test('with all slots damaged the file is put aside and everything comes back', a
 	opened.log.closeFiles();
 	damageSlots(directory, 'all');
 	const damaged = readFileSync(join(directory, 'checkpoint'));
-	const {log} = await openLog(t, directory);
+	const {storage, operations} = faultyStorage();
+	const {log} = await openLog(t, directory, {storage});
 	t.deepEqual(readAllSync(log), numbered(0, 14));
 	t.is(log.recovery.corruptions.length, 1);
 	const [{path, quarantine, lost, expected}] = log.recovery.corruptions as [(typeof log.recovery.corruptions)[0]];
@@ -444,6 +466,11 @@ test('with all slots damaged the file is put aside and everything comes back', a
 	t.is(lost, undefined);
 	t.regex(expected, /^checkpoint checksum /);
 	t.true(readFileSync(quarantine!).equals(damaged));
+	const kept = ['rename checkpoint', 'sync checkpoint-0.bad', 'syncDirectory quarantine'];
+	t.deepEqual(
+		operations.filter(each => kept.includes(each)),
+		kept,
+	);
 	log.markDone(4);
 	await log.sync();
 	log.closeFiles();

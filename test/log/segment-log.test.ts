@@ -328,6 +328,27 @@ test('damaged bytes are durable in quarantine before the file goes that held the
 	t.true(existsSync(corruptions[0]!.quarantine!));
 });
 
+test('damaged bytes are durable in quarantine before the checkpoint that passes them', async t => {
+	const directory = temporaryDirectory(t);
+	const {storage, operations} = faultyStorage();
+	const {log, corruptions} = await openLog(t, directory, {segmentBytes: 300, storage});
+	appendBlocks(log, 4);
+	await log.sync();
+	const {path, next} = log.segments[0]!;
+	const bytes = readFileSync(path);
+	bytes[120]! ^= 0xff;
+	writeFileSync(path, bytes);
+	readAllSync(log);
+	log.markDone(next!.firstSequence);
+	operations.length = 0;
+	await log.sync();
+	const copy = `sync ${basename(corruptions[0]!.quarantine!)}`;
+	t.deepEqual(
+		operations.map(each => each.replace(/disq-test-.*/, 'directory')).filter(each => /^sync/.test(each)),
+		[copy, 'syncDirectory quarantine', 'syncDirectory directory', 'sync checkpoint'],
+	);
+});
+
 test('a quarantine that was deleted meanwhile does not stand in the way of reclaim', async t => {
 	const directory = temporaryDirectory(t);
 	const {log} = await openLog(t, directory, {segmentBytes: 300});
