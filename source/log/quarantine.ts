@@ -1,4 +1,5 @@
 import {basename, dirname, join} from 'node:path';
+import type {Corruption} from '../errors.ts';
 import {type BlockHeader, blockHeaderBytes, decodeBlockHeader, findBlockHeader} from '../format/block.ts';
 import {quarantineDirectoryName} from '../format/file-name.ts';
 import type {Storage} from '../storage.ts';
@@ -58,7 +59,7 @@ function* piecesOf(path: string, from: number, to: number, storage: Storage): Ge
  * one is replaced.
  */
 export function quarantineBytes(
-	segment: Segment,
+	segment: Pick<Segment, 'path'>,
 	{from, to}: {from: number; to: number},
 	storage: Storage,
 ): string | undefined {
@@ -79,6 +80,12 @@ export function quarantineBytes(
 	} catch {
 		return undefined;
 	}
+}
+
+/** Makes a copy anew, if there is room for it: after a failed sync no later one can vouch for what is there. */
+export function quarantineAgain({path, offset, bytes, quarantine}: Corruption, storage: Storage): void {
+	storage.unlink(quarantine!);
+	quarantineBytes({path}, {from: offset, to: offset + bytes}, storage);
 }
 
 /** The copies of a segment's bytes begin with it. */

@@ -5,7 +5,7 @@ import {checkpointFileBytes, type Delivered} from '../format/checkpoint.ts';
 import type {Codec} from '../options.ts';
 import type {Storage} from '../storage.ts';
 import {CheckpointFile, type CheckpointState} from './checkpoint-file.ts';
-import {quarantineSize, syncQuarantine} from './quarantine.ts';
+import {quarantineAgain, quarantineSize, syncQuarantine} from './quarantine.ts';
 import {endOf, type Recovered, type RecoveryReport, recover} from './recovery.ts';
 import {type Segment, segmentAt} from './segment.ts';
 import {type AppendedBlock, type ReadableLog, SegmentReader} from './segment-reader.ts';
@@ -74,8 +74,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	readonly #maxRedelivery: number;
 	readonly #reclaimed: (segments: number, bytes: number) => void;
 	#quarantineBytes: number;
-	/** Copies of damaged bytes that a power cut could take. */
-	readonly #quarantined = new Set<string>();
+	/** Damage whose copy, in quarantine under this path, a power cut could take. */
+	readonly #quarantined = new Map<string, Corruption>();
 	/** Up to where the end of this process, and a power cut, leave done what is done. */
 	#writtenDone: number;
 	#durablyDone: number;
@@ -98,7 +98,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.report = corruption => {
 			if (corruption.quarantine) {
 				this.#quarantineBytes += corruption.bytes;
-				this.#quarantined.add(corruption.quarantine);
+				this.#quarantined.set(corruption.quarantine, corruption);
 			}
 
 			options.report(corruption);
@@ -548,9 +548,22 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 	async #syncQuarantine(): Promise<void> {
 		if (this.#quarantined.size > 0) {
-			const paths = [...this.#quarantined];
-			await syncQuarantine(this.directory, paths, this.storage);
-			for (const path of paths) {
+			const copies = [...this.#quarantined];
+			try {
+				await syncQuarantine(
+					this.directory,
+					copies.map(([path]) => path),
+					this.storage,
+				);
+			} catch (error) {
+				for (const [, corruption] of copies) {
+					quarantineAgain(corruption, this.storage);
+				}
+
+				throw error;
+			}
+
+			for (const [path] of copies) {
 				this.#quarantined.delete(path);
 			}
 		}

@@ -13,12 +13,14 @@ import {
 import {msgpackCodec} from '../../source/format/codec.ts';
 import {Mismatch} from '../../source/format/mismatch.ts';
 import type {SegmentLog} from '../../source/log/segment-log.ts';
+import type {Storage} from '../../source/storage.ts';
 import {faultyStorage, unsyncedStorage} from '../helpers/faulty-storage.ts';
 import {
 	appendBlocks,
 	copyOf,
 	fingerprint,
 	numbered,
+	type OpenedLog,
 	openDescriptors,
 	openLog,
 	readAll,
@@ -306,18 +308,53 @@ test('the checkpoint is durable before a file goes, and the directory is synced 
 	t.deepEqual(segmentNames(directory), names.slice(2));
 });
 
+/** A log whose first segment was damaged and read; a checkpoint that is due reclaims it. */
+async function damagedLog(
+	t: ExecutionContext,
+	directory: string,
+	storage: Storage,
+): Promise<OpenedLog & {first: string}> {
+	const opened = await openLog(t, directory, {segmentBytes: 300, storage});
+	appendBlocks(opened.log, 8);
+	const first = segmentNames(directory)[0]!;
+	const bytes = readFileSync(join(directory, first));
+	bytes[120]! ^= 0xff;
+	writeFileSync(join(directory, first), bytes);
+	readAllSync(opened.log);
+	t.is(opened.corruptions.length, 1);
+	return {...opened, first};
+}
+
+test('a copy in quarantine whose sync has failed is made anew before the file goes that held the bytes', async t => {
+	for (const method of ['sync', 'syncDirectory'] as const) {
+		const directory = temporaryDirectory(t);
+		const {storage, operations, inject, pending} = faultyStorage();
+		const {log, corruptions, first} = await damagedLog(t, directory, storage);
+		const {quarantine, bytes} = corruptions[0]!;
+		const copy = basename(quarantine!);
+		log.markDone(log.segments[1]!.firstSequence);
+		inject({method, file: method === 'sync' ? copy : 'quarantine', code: 'EIO'});
+		operations.length = 0;
+		log.writeCheckpoint();
+		while (pending() > 0 || !operations.includes(`create ${copy}`)) {
+			await new Promise(setImmediate);
+		}
+
+		t.false(operations.includes(`unlink ${first}`));
+		log.markDone(log.segments[1]!.firstSequence + 1);
+		log.writeCheckpoint();
+		await log.close();
+		const again = operations.indexOf(`create ${copy}`);
+		t.true(again < operations.indexOf(`sync ${copy}`, again), operations.join());
+		t.true(operations.indexOf(`sync ${copy}`, again) < operations.indexOf(`unlink ${first}`));
+		t.is(statSync(quarantine!).size, bytes);
+	}
+});
+
 test('damaged bytes are durable in quarantine before the file goes that held them', async t => {
 	const directory = temporaryDirectory(t);
 	const {storage, operations} = faultyStorage();
-	const {log, corruptions} = await openLog(t, directory, {segmentBytes: 300, storage});
-	appendBlocks(log, 8);
-	const [first] = segmentNames(directory);
-	const path = join(directory, first!);
-	const bytes = readFileSync(path);
-	bytes[120]! ^= 0xff;
-	writeFileSync(path, bytes);
-	readAllSync(log);
-	t.is(corruptions.length, 1);
+	const {log, corruptions, first} = await damagedLog(t, directory, storage);
 	const copy = basename(corruptions[0]!.quarantine!);
 	log.markDone(log.segments[1]!.firstSequence);
 	operations.length = 0;
