@@ -2,6 +2,9 @@ import type {Storage} from '../storage.ts';
 
 const initialBytes = 512 * 1024;
 
+/** A larger buffer is given back as soon as the block that needed it is consumed; a smaller one is worth keeping. */
+const hugeBytes = 8 * initialBytes;
+
 /** A file with the reads under way, which need its descriptor: it is closed after the last, once the window has left. */
 type OpenFile = {descriptor: number; reads: number; isLeft: boolean};
 
@@ -57,7 +60,9 @@ export class ReadAhead {
 
 	/** Starts to read what comes next, up to `limit`, if there is room in the window and no read under way. */
 	prefetch(limit: number): void {
-		if (this.#reading === undefined && this.#stop - this.#start < this.#buffer.byteLength / 2) {
+		this.#releaseHuge();
+		const isWanted = this.#stop - this.#start < this.#buffer.byteLength / 2 && this.#buffer.byteLength <= hugeBytes;
+		if (this.#reading === undefined && isWanted) {
 			if (this.#stop > this.#buffer.byteLength / 2) {
 				this.#compact();
 			}
@@ -197,6 +202,14 @@ export class ReadAhead {
 		return this.#buffer.byteLength > initialBytes && wanted <= initialBytes && this.#stop - this.#start <= initialBytes;
 	}
 
+	/** Nothing more may be read for long: a huge buffer is not kept until then. */
+	#releaseHuge(): void {
+		const isNeeded = this.#reading !== undefined || this.#stop - this.#start > initialBytes;
+		if (this.#buffer.byteLength > hugeBytes && !isNeeded) {
+			this.#replace(initialBytes);
+		}
+	}
+
 	#compact(): void {
 		this.#buffer.copyWithin(0, this.#start, this.#stop);
 		this.#stop -= this.#start;
@@ -224,5 +237,6 @@ export class ReadAhead {
 		this.#abandonRead(0);
 		this.#start = 0;
 		this.#stop = 0;
+		this.#releaseHuge();
 	}
 }

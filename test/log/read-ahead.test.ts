@@ -20,14 +20,15 @@ function content(bytes: number): Buffer {
 	return buffer;
 }
 
-const files = [0, 1, 1000, windowBytes - 1, windowBytes, windowBytes + 1, 2 * windowBytes, 3 * windowBytes + 77].map(
-	content,
-);
+const files = [
+	...[0, 1, 1000, windowBytes - 1, windowBytes, windowBytes + 1, 2 * windowBytes, 3 * windowBytes + 77],
+	12 * windowBytes + 5,
+].map(content);
 
 const sizes = fc.oneof(
 	fc.integer({min: 1, max: 5000}),
 	fc.integer({min: 1, max: windowBytes}),
-	fc.constantFrom(1, windowBytes / 2, windowBytes - 1, windowBytes, windowBytes + 1, 2 * windowBytes),
+	fc.constantFrom(1, windowBytes / 2, windowBytes - 1, windowBytes, windowBytes + 1, 2 * windowBytes, 9 * windowBytes),
 );
 
 const step = fc.record({
@@ -190,6 +191,47 @@ test('the room a large block took is given back by the next small read', async t
 	t.true(await window.fill(100, file.byteLength));
 	t.is(window.view().buffer.byteLength, windowBytes);
 	t.true(window.view().equals(file.subarray(5 * windowBytes, 6 * windowBytes)));
+});
+
+test('the room a huge block took is given back when it is consumed, though nothing more is read', async t => {
+	const {storage} = faultyStorage();
+	const file = content(20 * windowBytes);
+	const huge = 10 * windowBytes;
+	const window = openWindow(t, storage, file);
+	const room = () => window.view().buffer.byteLength;
+	t.true(await window.fill(huge, huge));
+	t.true(room() >= huge);
+	window.skip(huge);
+	window.prefetch(huge);
+	t.is(room(), windowBytes);
+
+	t.true(window.fillSync(huge, file.byteLength));
+	t.true(room() >= huge);
+	window.close();
+	t.is(room(), windowBytes);
+});
+
+test('a huge buffer is not filled again ahead of its use', async t => {
+	const {storage} = faultyStorage();
+	let reads = 0;
+	const counting: Storage = {
+		...storage,
+		read(descriptor, target, position) {
+			reads++;
+			return storage.read(descriptor, target, position);
+		},
+	};
+	const file = content(30 * windowBytes);
+	const window = openWindow(t, counting, file);
+	t.true(await window.fill(12 * windowBytes, file.byteLength));
+	window.skip(10 * windowBytes);
+	reads = 0;
+	window.prefetch(file.byteLength);
+	t.is(reads, 0);
+	window.skip(2 * windowBytes);
+	window.prefetch(file.byteLength);
+	t.is(reads, 1);
+	t.is(window.view().buffer.byteLength, windowBytes);
 });
 
 test('short reads are put together', async t => {
