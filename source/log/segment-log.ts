@@ -69,6 +69,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	#isCheckpointDue = false;
 	/** Says what is delivered out of order, for a checkpoint. */
 	#describeDelivered: () => Delivered = () => ({next: 0, runs: []});
+	/** The reclaim under way. It never rejects. */
 	#reclaiming: Promise<void> | undefined;
 	readonly #figures: LogFigures = {writes: 0, writeTime: 0, syncs: 0, syncTime: 0, slowestSync: 0};
 	readonly #maxRedelivery: number;
@@ -225,13 +226,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 		this.#write(this.#state(false));
 		this.#isCheckpointDue = false;
-		if (this.#firstDone() || this.#doneSequence - this.#durablyDone >= this.#maxRedelivery) {
-			this.#reclaiming ??= this.#reclaim().finally(() => {
-				this.#reclaiming = undefined;
-			});
-			// A reclaim that fails is tried again at the next one; close() and sync() tell what is wrong.
-			this.#reclaiming.catch(() => {});
-		}
+		this.#reclaimIfDue();
 	}
 
 	/** Frees the space of a log whose records are all done, though its last segment is not full. */
@@ -242,6 +237,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		}
 
 		this.writeCheckpoint();
+		this.#reclaimIfDue();
 	}
 
 	/**
@@ -259,7 +255,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		await this.#syncing;
 	}
 
-	/** Forces the records, and what is done of them, to the device. */
+	/** Forces the records, and what is done of them, to the device. Then reclaims. */
 	async sync(): Promise<void> {
 		this.#createDueCheckpoint();
 		await this.syncRecords();
@@ -267,6 +263,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 			this.#write(this.#state(false));
 			this.#isCheckpointDue = false;
 			await this.#syncCheckpoint();
+			this.#reclaimIfDue();
+			await this.#reclaiming;
 		}
 	}
 
@@ -287,7 +285,10 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	/** Closes the log in order: all of it durable, and the next open has nothing to scan. */
 	async close(): Promise<void> {
 		try {
-			await this.#reclaiming?.catch(() => {});
+			while (this.#reclaiming) {
+				await this.#reclaiming;
+			}
+
 			this.#createDueCheckpoint();
 			await this.syncRecords();
 			if (this.#checkpoint.isCreated) {
@@ -503,12 +504,15 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 	/** Once it is durable recovery may remove what is done, and with it what was damaged: the copies are durable before. */
 	async #syncCheckpoint(): Promise<void> {
+		const done = this.#writtenDone;
 		try {
 			await this.#syncQuarantine();
 			await this.#timed(() => this.#checkpoint.sync());
 		} catch (error) {
 			throw this.#cannotSync(error);
 		}
+
+		this.#durablyDone = Math.max(this.#durablyDone, done);
 	}
 
 	#cannotSync(cause: unknown): QueueStorageError {
@@ -516,25 +520,43 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		return new QueueStorageError('force to the device the queue in', this.directory, cause, advice);
 	}
 
-	/** The first segment, if all its records were done before a sequence, and no more can come. */
-	#firstDone(sequence: number = this.#doneSequence): Segment | undefined {
+	/** The first segment, if all its records are before a sequence, and no more can come. */
+	#firstBefore(sequence: number): Segment | undefined {
 		const [first] = this.#segments;
 		const end = first?.next?.firstSequence ?? (this.#writer || this.#isLastUsable ? undefined : this.#nextSequence);
 		return end !== undefined && end <= sequence ? first : undefined;
 	}
 
+	/** Starts a reclaim, if one is worth its sync; and another one after it, for what was done meanwhile. */
+	#reclaimIfDue(): void {
+		const isDue = this.#firstBefore(this.#writtenDone) || this.#writtenDone - this.#durablyDone >= this.#maxRedelivery;
+		if (!isDue || this.#reclaiming) {
+			return;
+		}
+
+		this.#reclaiming = this.#reclaim().then(
+			() => {
+				this.#reclaiming = undefined;
+				this.#reclaimIfDue();
+			},
+			() => {
+				// Tried again with the next checkpoint; close() and sync() tell what is wrong.
+				this.#reclaiming = undefined;
+			},
+		);
+	}
+
 	/** Checkpoint durable, then unlink, then the directory: a crash in between leaves files that recovery removes. */
 	async #reclaim(): Promise<void> {
-		const done = this.#doneSequence;
 		await this.#syncCheckpoint();
 		if (this.#createdDurably < this.#createdCheckpoint) {
 			await this.#syncDirectory();
 		}
 
-		this.#durablyDone = done;
+		const done = this.#durablyDone;
 		let segments = 0;
 		let bytes = 0;
-		for (let first = this.#firstDone(done); first; first = this.#firstDone(done)) {
+		for (let first = this.#firstBefore(done); first; first = this.#firstBefore(done)) {
 			this.#removeFirst();
 			segments++;
 			bytes += first.end;

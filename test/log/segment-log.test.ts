@@ -382,7 +382,7 @@ test('damaged bytes are durable in quarantine before the checkpoint that passes 
 	const copy = `sync ${basename(corruptions[0]!.quarantine!)}`;
 	t.deepEqual(
 		operations.map(each => each.replace(/disq-test-.*/, 'directory')).filter(each => /^sync/.test(each)),
-		[copy, 'syncDirectory quarantine', 'syncDirectory directory', 'sync checkpoint'],
+		[copy, 'syncDirectory quarantine', 'syncDirectory directory', 'sync checkpoint', 'syncDirectory directory'],
 	);
 });
 
@@ -400,6 +400,57 @@ test('a quarantine that was deleted meanwhile does not stand in the way of recla
 	log.markDone(log.nextSequence);
 	await log.close();
 	t.deepEqual(readdirSync(directory), ['checkpoint']);
+});
+
+test('a sync that writes what is done removes the files before it too', async t => {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory, {segmentBytes: 300});
+	appendBlocks(log, 8);
+	readAllSync(log);
+	log.markDone(log.nextSequence);
+	await log.sync();
+	t.is(log.segments.length, 1);
+	t.is(segmentNames(directory).length, 1);
+});
+
+test('what is done while files are being removed is removed after them', async t => {
+	const {storage, hold} = faultyStorage();
+	let finish = () => {};
+	const removed = new Promise<void>(resolve => {
+		finish = resolve;
+	});
+	const reclaimed = () => log.segments.length === 1 && finish();
+	const {log} = await openLog(t, temporaryDirectory(t), {segmentBytes: 300, storage, reclaimed});
+	appendBlocks(log, 8);
+	readAllSync(log);
+	const release = hold('sync');
+	for (const done of [log.segments[1]!.firstSequence, log.nextSequence]) {
+		log.markDone(done);
+		log.writeCheckpoint();
+	}
+
+	release();
+	await removed;
+	t.is(segmentNames(log.directory).length, 1);
+});
+
+test('files that could not be removed are removed when their room is needed', async t => {
+	const {storage, inject, pending} = faultyStorage();
+	const {log} = await openLog(t, temporaryDirectory(t), {segmentBytes: 300, storage});
+	appendBlocks(log, 8);
+	readAllSync(log);
+	log.markDone(log.segments.at(-1)!.firstSequence);
+	inject({method: 'unlink', code: 'EACCES'});
+	log.writeCheckpoint();
+	while (pending() > 0) {
+		await new Promise(setImmediate);
+	}
+
+	await new Promise(setImmediate);
+	t.true(log.segments.length > 1);
+	log.freeDone();
+	await log.close();
+	t.is(segmentNames(log.directory).length, 1);
 });
 
 test('no file goes while its checkpoint cannot be made durable', async t => {
