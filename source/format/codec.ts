@@ -5,6 +5,8 @@ import {measureRecord} from './measure-record.ts';
 // The shared buffer of msgpackr grows to the largest block packed and never shrinks by itself.
 const largePayloadBytes = 4 * 1024 * 1024;
 const initialBufferBytes = 8 * 1024;
+/** A payload of nothing. */
+const nil = Uint8Array.of(0xc0);
 
 /**
  * The default codec: one MessagePack array a block, object shapes written once a block.
@@ -23,7 +25,16 @@ export function msgpackCodec<T>(): Codec<T> {
 
 			return payload;
 		},
-		decode: bytes => packer.unpack(bytes),
+		decode(bytes) {
+			try {
+				return packer.unpack(bytes);
+			} finally {
+				// Until the next payload, msgpackr keeps a view of the last one, and with it the buffer that it is a part of.
+				if (bytes.buffer.byteLength > largePayloadBytes) {
+					packer.unpack(nil);
+				}
+			}
+		},
 		measure: measureRecord,
 	};
 }

@@ -1,4 +1,6 @@
 import {isDeepStrictEqual} from 'node:util';
+import {setFlagsFromString} from 'node:v8';
+import {runInNewContext} from 'node:vm';
 import test, {type ExecutionContext} from 'ava';
 import fc from 'fast-check';
 import {msgpackCodec} from '../../source/format/codec.ts';
@@ -223,6 +225,29 @@ test('a payload may be kept in use until the next call, and large ones give thei
 	const large = codec.encode(['x'.repeat(6 * 1024 * 1024)]);
 	t.is(codec.decode(large)[0]!.length, 6 * 1024 * 1024);
 	t.true(codec.encode(['small']).buffer.byteLength < 1024 * 1024);
+});
+
+test('a large payload is let go of once it is decoded, or turned out to be damaged', async t => {
+	setFlagsFromString('--expose-gc');
+	const collectGarbage = runInNewContext('gc') as () => void;
+	const codec = msgpackCodec<string>();
+	const decodeLarge = (damage: number) => {
+		const payload = Buffer.from(codec.encode(['x'.repeat(6 * 1024 * 1024)]));
+		payload[0]! ^= damage;
+		try {
+			codec.decode(payload);
+		} catch {
+			t.is(damage, 1);
+		}
+
+		return new WeakRef(payload.buffer);
+	};
+	for (const damage of [0, 1]) {
+		const buffer = decodeLarge(damage);
+		await new Promise(setImmediate);
+		collectGarbage();
+		t.is(buffer.deref(), undefined);
+	}
 });
 
 const damaged = {
