@@ -214,6 +214,8 @@ export class PutSide<T> {
 	#admitted(sequence: number): void {
 		if (this.#stallCause && (this.#line.length === 0 || this.#log.nextSequence > sequence)) {
 			this.#stallCause = undefined;
+			clearTimeout(this.#retry);
+			this.#retry = undefined;
 			this.#options.resume();
 		}
 	}

@@ -112,6 +112,21 @@ for (const durability of durabilities) {
 	});
 }
 
+test('write: once there is room again, a put does not wait for the next try', async t => {
+	const {storage, fail} = failingStorage();
+	const queue = await openQueue<number>(t, withStorage(storage, {durability: 'write'}));
+	await queue.put(0);
+	fail.write = 'ENOSPC';
+	const full = pEvent(queue, 'full' as never);
+	const waiting = queue.put(1);
+	await full;
+	delete fail.write;
+	t.is(await queue.get(), 0);
+	await waiting;
+	const next = queue.put(2).then(() => 'put');
+	t.is(await Promise.race([next, nextTurn().then(() => 'still waiting')]), 'put');
+});
+
 test('fsync: puts that come together share a sync', async t => {
 	const {storage, synced} = failingStorage();
 	const queue = await openQueue<number>(t, withStorage(storage, {durability: 'fsync'}));
