@@ -10,16 +10,22 @@ export function startFixture(
 	t: ExecutionContext,
 	name: string,
 	parameters: string[] = [],
+	{execArgv = []}: {execArgv?: string[]} = {},
 ): {child: ChildProcess; result: Promise<ChildResult>} {
 	const path = fileURLToPath(new URL(`../fixtures/${name}.js`, import.meta.url));
-	const child = spawn(process.execPath, [path, ...parameters], {stdio: ['pipe', 'pipe', 'pipe']});
+	const child = spawn(process.execPath, [...execArgv, path, ...parameters], {stdio: ['pipe', 'pipe', 'pipe']});
 	t.teardown(() => child.kill('SIGKILL'));
 	return {child, result: collect(child)};
 }
 
 /** Runs a program of `test/fixtures` to its end. */
-export function runFixture(t: ExecutionContext, name: string, parameters: string[] = []): Promise<ChildResult> {
-	return startFixture(t, name, parameters).result;
+export function runFixture(
+	t: ExecutionContext,
+	name: string,
+	parameters: string[] = [],
+	options: {execArgv?: string[]} = {},
+): Promise<ChildResult> {
+	return startFixture(t, name, parameters, options).result;
 }
 
 async function collect(child: ChildProcess): Promise<ChildResult> {

@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto';
-import {cpSync, lstatSync, readdirSync, readFileSync} from 'node:fs';
+import {cpSync, lstatSync, readdirSync, readFileSync, readlinkSync} from 'node:fs';
 import {basename, join, relative} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import type {Corruption} from '../../source/errors.ts';
@@ -119,4 +119,15 @@ export function fingerprint(directory: string): Record<string, string> {
 /** How many descriptors this process has open. */
 export function openDescriptors(): number {
 	return readdirSync('/proc/self/fd').length;
+}
+
+/** What they are open for, but for the one that this call needs. */
+export function descriptorTargets(): string[] {
+	return readdirSync('/proc/self/fd').flatMap(name => {
+		try {
+			return [readlinkSync(join('/proc/self/fd', name))];
+		} catch {
+			return [];
+		}
+	});
 }
