@@ -32,7 +32,7 @@ const localFileSystems = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x
  */
 export async function takeBySocket(directory: string, storage: Storage): Promise<DirectoryLock | Rival> {
 	const boot = readBoot(storage);
-	const addresses = process.platform === 'linux' ? byDescriptor(directory, storage) : byPath(directory, storage);
+	const addresses = byDescriptor(directory, storage) ?? byPath(directory, storage);
 	try {
 		return await take({directory, storage, addresses, boot});
 	} finally {
@@ -40,13 +40,20 @@ export async function takeBySocket(directory: string, storage: Storage): Promise
 	}
 }
 
-/** Linux: through the directory's descriptor, whatever the length of its path. */
-function byDescriptor(directory: string, storage: Storage): Addresses {
+/** Linux: through the directory's descriptor, whatever the length of its path. Undefined where there is no /proc. */
+function byDescriptor(directory: string, storage: Storage): Addresses | undefined {
+	if (process.platform !== 'linux') {
+		return undefined;
+	}
+
 	const descriptor = storage.openDirectory(directory);
-	return {
-		of: name => `/proc/self/fd/${descriptor}/${name}`,
-		close: () => storage.close(descriptor),
-	};
+	const path = `/proc/self/fd/${descriptor}`;
+	if (storage.kind(path) === undefined) {
+		storage.close(descriptor);
+		return undefined;
+	}
+
+	return {of: name => join(path, name), close: () => storage.close(descriptor)};
 }
 
 /** Elsewhere: by path, through a link with a short name if that is too long. */

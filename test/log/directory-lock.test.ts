@@ -345,6 +345,26 @@ onLinux('a link that would be too long as well, and a pipe that cannot be made, 
 	await Promise.all([noLink.ended, noPipe.ended]);
 });
 
+onLinux('where there is no /proc it locks by path, and keeps out those who see one', async t => {
+	const directory = await makeDirectory(t);
+	const withoutProc: Storage = {
+		...fileSystem,
+		kind: path => (path.startsWith('/proc') ? undefined : fileSystem.kind(path)),
+	};
+	const descriptors = await countDescriptors();
+	for (const [owner, other] of [
+		[withoutProc, fileSystem],
+		[fileSystem, withoutProc],
+	] as const) {
+		const lock = await lockDirectory(directory, owner);
+		t.is((await refusal(t, directory, other)).owner.pid, process.pid);
+		await lock.release();
+	}
+
+	t.deepEqual(await readdir(directory), []);
+	t.true((await countDescriptors()) <= descriptors);
+});
+
 onUnix('a name whose listener answers nonsense counts as owned', async t => {
 	for (const answer of ['{}\n', 'nonsense\n', 'x'.repeat(100_000)]) {
 		const directory = await makeDirectory(t);
