@@ -47,11 +47,8 @@ async function takeByPipe(directory: string, storage: Storage): Promise<Director
 	const digest = createHash('sha256').update(storage.realPath(directory)).digest('hex');
 	const address = `\\\\.\\pipe\\disq-${digest}`;
 	try {
-		return await claim(
-			address,
-			() => 'owner',
-			() => {},
-		);
+		// Windows moves no directory that has open files.
+		return await claim({address, state: () => 'owner', remove() {}, isVisible: () => true});
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') {
 			throw error;

@@ -9,6 +9,19 @@ export type DirectoryLock = {
 	release(): Promise<void>;
 	/** The same from an exit handler: synchronous unlink of our claim, nothing awaited. */
 	releaseSync(): void;
+	/** Whether the path still leads to the directory that was taken, and the claim on it stands for others to see. */
+	isHeld(): boolean;
+};
+
+/** What a claim is made of. */
+export type ClaimParts = {
+	/** Where it listens. */
+	address: string;
+	state(): ClaimState;
+	/** Takes its names back. */
+	remove(): void;
+	/** Whether others can see it. */
+	isVisible(): boolean;
 };
 
 /** How far a claim has come: `owner` once it has seen no other living one. */
@@ -36,7 +49,7 @@ const answerTimeout = 250;
 const answerLimit = 4096;
 
 /** Claims an address: listens there until released, answering each connection with one JSON line. */
-export async function claim(address: string, state: () => ClaimState, remove: () => void): Promise<DirectoryLock> {
+export async function claim({address, state, remove, isVisible}: ClaimParts): Promise<DirectoryLock> {
 	const server = createServer(connection => {
 		connection.unref();
 		connection.on('error', ignore);
@@ -49,17 +62,17 @@ export async function claim(address: string, state: () => ClaimState, remove: ()
 	// Exclusive: cluster workers would otherwise share one socket, and each be told that it listens.
 	server.listen({path: address, exclusive: true});
 	await once(server, 'listening');
-	return heldBy(server, remove);
+	return heldBy(server, remove, isVisible);
 }
 
 // Both may be repeated: the names removed were only ever this claim's, and a closed server stays closed.
-function heldBy(server: Server, remove: () => void): DirectoryLock {
+function heldBy(server: Server, remove: () => void, isVisible: () => boolean): DirectoryLock {
 	const release = () => {
 		remove();
 		return new Promise<void>(resolve => server.close(() => resolve()));
 	};
 
-	return {release, releaseSync: () => void release()};
+	return {release, releaseSync: () => void release(), isHeld: () => server.listening && isVisible()};
 }
 
 /** Connects to a claim and reads its answer. */

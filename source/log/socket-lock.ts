@@ -79,14 +79,15 @@ function fits(directory: string): boolean {
 async function take(attempt: Attempt): Promise<DirectoryLock | Rival> {
 	const name = newClaimName(attempt.boot);
 	let state: ClaimState = 'contender';
-	const lock = await claim(
-		attempt.addresses.of(temporaryName(name)),
-		() => state,
-		() => {
+	const lock = await claim({
+		address: attempt.addresses.of(temporaryName(name)),
+		state: () => state,
+		remove() {
 			discard(attempt, temporaryName(name));
 			discard(attempt, name);
 		},
-	);
+		isVisible: () => attempt.storage.kind(join(attempt.directory, name)) === 'socket',
+	});
 	try {
 		const rival = appear(attempt, name) ?? (await findRival(attempt, name));
 		if (rival) {

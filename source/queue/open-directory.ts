@@ -1,6 +1,7 @@
 import {dirname, resolve} from 'node:path';
 import {QueueStorageError} from '../errors.ts';
 import {type DirectoryLock, lockDirectory} from '../log/directory-lock.ts';
+import {guardStorage} from '../log/guarded-storage.ts';
 import {SegmentLog, type SegmentLogOptions} from '../log/segment-log.ts';
 import type {Storage} from '../storage.ts';
 import {awaitDeparture} from './departures.ts';
@@ -15,7 +16,8 @@ export async function openDirectory<T>(
 	await createDirectory(path, options.storage);
 	const lock = await lockDirectory(path, options.storage);
 	try {
-		return {lock, log: await SegmentLog.open(path, options)};
+		const storage = guardStorage(options.storage, lock, path);
+		return {lock, log: await SegmentLog.open(path, {...options, storage})};
 	} catch (error) {
 		await lock.release();
 		throw error;

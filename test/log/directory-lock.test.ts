@@ -365,6 +365,27 @@ onLinux('where there is no /proc it locks by path, and keeps out those who see o
 	t.true((await countDescriptors()) <= descriptors);
 });
 
+onUnix('a lock is held until it is released, its claim is removed or the directory moved', async t => {
+	const directory = await makeDirectory(t);
+	const released = await lockDirectory(directory, fileSystem);
+	t.true(released.isHeld());
+	await released.release();
+	t.false(released.isHeld());
+
+	const robbed = await lockDirectory(directory, fileSystem);
+	fileSystem.unlink(join(directory, (await readdir(directory))[0]!));
+	t.false(robbed.isHeld());
+	await robbed.release();
+
+	const moved = await lockDirectory(directory, fileSystem);
+	fileSystem.rename(directory, `${directory}-moved`);
+	t.teardown(() => rm(`${directory}-moved`, {recursive: true, force: true}));
+	t.false(moved.isHeld());
+	fileSystem.rename(`${directory}-moved`, directory);
+	t.true(moved.isHeld());
+	await moved.release();
+});
+
 onUnix('a name whose listener answers nonsense counts as owned', async t => {
 	for (const answer of ['{}\n', 'nonsense\n', 'x'.repeat(100_000)]) {
 		const directory = await makeDirectory(t);
