@@ -1,16 +1,17 @@
-import {type ChildProcess, spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {chmod, chown, mkdir, mkdtemp, readdir, rm, symlink, writeFile} from 'node:fs/promises';
 import {connect, createServer, type Server, type Socket} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {createInterface} from 'node:readline';
 import test, {type ExecutionContext} from 'ava';
 import {QueueLockedError, QueueStorageError} from '../../source/errors.ts';
 import {isClaimName, lockDirectory} from '../../source/log/directory-lock.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
 import {faultyStorage} from '../helpers/faulty-storage.ts';
+import {seed} from '../helpers/form.ts';
+import {type ChildOptions, contend, countOverlaps, holdInChild, killChild, startJson} from '../helpers/locks.ts';
 import {onLinuxSerially, onUnixSerially} from '../helpers/platforms.ts';
+import {randomFrom} from '../helpers/random.ts';
 
 // One at a time: an answer is awaited for a quarter of a second, and the contention below takes every core.
 const onLinux = onLinuxSerially;
@@ -41,7 +42,7 @@ onUnix('takes the directory of a killed owner at once and removes its claim', as
 	const directory = await makeDirectory(t);
 	const holder = await holdInChild(t, directory);
 	const [deadClaim] = await readdir(directory);
-	await kill(holder.process);
+	await killChild(holder.process);
 	t.deepEqual(await readdir(directory), [deadClaim!]);
 	const lock = await lockDirectory(directory, fileSystem);
 	const claims = await readdir(directory);
@@ -270,7 +271,7 @@ onUnix('of many simultaneous openers exactly one gets a free directory', async t
 test.serial('an owner does not keep its process alive', async t => {
 	t.timeout(10_000);
 	const directory = await makeDirectory(t);
-	const child = run(t, 'lock-holder', [directory, 'idle']);
+	const child = startJson(t, ['lock-holder', directory, 'idle']);
 	t.deepEqual(await child.next(), {pid: child.pid});
 	t.deepEqual(await child.ended, [0, null]);
 });
@@ -294,7 +295,7 @@ onLinux('no descriptor is left open by many cycles of taking, refusing and relea
 
 test.serial('only one of two cluster workers gets the directory', async t => {
 	const directory = await makeDirectory(t);
-	const child = run(t, 'lock-cluster', [directory]);
+	const child = startJson(t, ['lock-cluster', directory]);
 	t.deepEqual(await child.next(), ['QUEUE_LOCKED', 'taken']);
 	await child.ended;
 });
@@ -307,9 +308,9 @@ onLinux('systems without /proc lock by path, through a short link if it is too l
 	const options = {...asPlatform('darwin'), env: {TMPDIR: links}};
 	for (const path of [directory, long]) {
 		const holder = await holdInChild(t, path, options);
-		const second = run(t, 'lock-holder', [path, 'hold'], options);
+		const second = startJson(t, ['lock-holder', path, 'hold'], options);
 		t.like(await second.next(), {code: 'QUEUE_LOCKED', owner: {pid: holder.pid}});
-		await kill(holder.process);
+		await killChild(holder.process);
 		const third = await holdInChild(t, path, options);
 		third.process.stdin!.write('release\n');
 		t.deepEqual(await third.next(), {released: true});
@@ -324,7 +325,7 @@ onLinux('the named pipe of Windows is taken by one process at a time', async t =
 	const directory = await makeDirectory(t);
 	const options = {...asPlatform('win32'), cwd: directory};
 	const holder = await holdInChild(t, directory, options);
-	const second = run(t, 'lock-holder', [directory, 'hold'], options);
+	const second = startJson(t, ['lock-holder', directory, 'hold'], options);
 	t.like(await second.next(), {code: 'QUEUE_LOCKED', owner: {pid: holder.pid}});
 	holder.process.stdin!.write('release\n');
 	t.deepEqual(await holder.next(), {released: true});
@@ -335,12 +336,12 @@ onLinux('a link that would be too long as well, and a pipe that cannot be made, 
 	const directory = await makeDirectory(t);
 	const long = join(directory, 'a'.repeat(200));
 	await mkdir(long);
-	const noLink = run(t, 'lock-holder', [long, 'hold'], {...asPlatform('darwin'), env: {TMPDIR: long}});
+	const noLink = startJson(t, ['lock-holder', long, 'hold'], {...asPlatform('darwin'), env: {TMPDIR: long}});
 	const {code, message} = await noLink.next();
 	t.is(code, 'QUEUE_STORAGE');
 	t.regex(String(message), /ENAMETOOLONG/);
 
-	const noPipe = run(t, 'lock-holder', [directory, 'hold'], {...asPlatform('win32'), cwd: '/proc'});
+	const noPipe = startJson(t, ['lock-holder', directory, 'hold'], {...asPlatform('win32'), cwd: '/proc'});
 	t.like(await noPipe.next(), {code: 'QUEUE_STORAGE'});
 	await Promise.all([noLink.ended, noPipe.ended]);
 });
@@ -402,7 +403,7 @@ onUnix('a name whose listener answers nonsense counts as owned', async t => {
 onUnix('a dead claim that cannot be removed is dead all the same', async t => {
 	const directory = await makeDirectory(t);
 	const holder = await holdInChild(t, directory);
-	await kill(holder.process);
+	await killChild(holder.process);
 	const [dead] = await readdir(directory);
 	const {storage, inject, pending} = faultyStorage();
 	inject({method: 'unlink', file: dead!, code: 'EIO'});
@@ -430,11 +431,12 @@ onLinux('a system that hides the id of its boot gives every owner a boot of its 
 
 onUnix('contending processes never own the directory at the same time, whoever is killed', async t => {
 	const directory = await makeDirectory(t);
-	const {holds, kills} = await contend(t, {directory, contenders: 8, seconds: 2.5, killRate: 0.1});
+	const random = randomFrom(seed);
+	const acquisitions = 60;
+	const {holds, kills} = await contend(t, {directory, contenders: 8, seconds: 0, acquisitions, killRate: 0.15, random});
 	const overlaps = countOverlaps(holds);
-	t.log(`${holds.length} acquisitions, ${kills} kills of the owner, ${overlaps} overlaps`);
-	t.true(holds.length >= 100);
-	t.true(kills >= 10);
+	t.log(`seed ${seed}: ${holds.length} acquisitions, ${kills} kills of the owner, ${overlaps} overlaps`);
+	t.true(holds.length >= acquisitions && kills > 0);
 	t.is(overlaps, 0);
 	const lock = await lockDirectory(directory, fileSystem);
 	t.is((await readdir(directory)).length, 1);
@@ -455,67 +457,6 @@ test.serial('a claim is told by its name', t => {
 	}
 });
 
-type Hold = {start: bigint; end: bigint};
-
-/** Lets processes take turns for a while, kills some owners and replaces them; resolves to the intervals they owned. */
-async function contend(
-	t: ExecutionContext,
-	{
-		directory,
-		contenders,
-		seconds,
-		killRate,
-	}: {directory: string; contenders: number; seconds: number; killRate: number},
-): Promise<{holds: Hold[]; kills: number}> {
-	const deadline = process.hrtime.bigint() + BigInt(seconds * 1e9);
-	const holds: Hold[] = [];
-	let kills = 0;
-
-	async function contender(): Promise<void> {
-		const {process: child, lines, ended} = start(t, 'lock-contender', [directory, String(deadline)]);
-		let current: Hold | undefined;
-		let killedAt: bigint | undefined;
-		for await (const line of lines) {
-			const [event, time] = line.split(' ') as [string, string];
-			if (event === 'giving') {
-				current!.end = BigInt(time);
-				continue;
-			}
-
-			current = {start: BigInt(time), end: 0n};
-			holds.push(current);
-			if (!killedAt && Math.random() < killRate) {
-				// If it prints no more, then it was the owner until it died, that is until now at least.
-				killedAt = process.hrtime.bigint();
-				child.kill('SIGKILL');
-			}
-		}
-
-		const [code] = await ended;
-		if (!killedAt) {
-			t.is(code, 0);
-			return;
-		}
-
-		if (current!.end === 0n) {
-			current!.end = killedAt;
-			kills += 1;
-		}
-
-		if (process.hrtime.bigint() < deadline) {
-			await contender();
-		}
-	}
-
-	await Promise.all(Array.from({length: contenders}, contender));
-	return {holds, kills};
-}
-
-function countOverlaps(holds: Hold[]): number {
-	const sorted = holds.toSorted((a, b) => (a.start < b.start ? -1 : 1));
-	return sorted.filter((hold, index) => index > 0 && hold.start < sorted[index - 1]!.end).length;
-}
-
 async function makeDirectory(t: ExecutionContext): Promise<string> {
 	const directory = await mkdtemp(join(tmpdir(), 'disq-lock-'));
 	t.teardown(() => rm(directory, {recursive: true, force: true}));
@@ -530,42 +471,10 @@ async function refusal(t: ExecutionContext, directory: string, storage = fileSys
 	return error!;
 }
 
-type ChildOptions = {execArgv?: string[]; cwd?: string; env?: NodeJS.ProcessEnv};
-
-function start(t: ExecutionContext, fixture: string, parameters: string[], options: ChildOptions = {}) {
-	const path = join(import.meta.dirname, '..', 'fixtures', `${fixture}.js`);
-	const child = spawn(process.execPath, [...(options.execArgv ?? []), path, ...parameters], {
-		stdio: ['pipe', 'pipe', 'inherit'],
-		env: {...process.env, ...options.env},
-		...(options.cwd && {cwd: options.cwd}),
-	});
-	t.teardown(() => child.kill('SIGKILL'));
-	return {process: child, pid: child.pid!, lines: createInterface({input: child.stdout}), ended: once(child, 'close')};
-}
-
-/** Runs a fixture whose lines are JSON. */
-function run(t: ExecutionContext, fixture: string, parameters: string[], options?: ChildOptions) {
-	const started = start(t, fixture, parameters, options);
-	const iterator = started.lines[Symbol.asyncIterator]();
-	const next = async (): Promise<Record<string, unknown>> => JSON.parse((await iterator.next()).value ?? 'null');
-	return {...started, next};
-}
-
-async function holdInChild(t: ExecutionContext, directory: string, options?: ChildOptions) {
-	const child = run(t, 'lock-holder', [directory, 'hold'], options);
-	t.deepEqual(await child.next(), {pid: child.pid});
-	return child;
-}
-
 /** Locks from a process that may not do everything: as root, one that has become another user. */
 async function runUnprivileged(t: ExecutionContext, directory: string): Promise<Record<string, unknown>> {
 	const mode = process.getuid!() === 0 ? 'nobody' : 'hold';
-	return run(t, 'lock-holder', [directory, mode]).next();
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-	child.kill('SIGKILL');
-	await once(child, 'close');
+	return startJson(t, ['lock-holder', directory, mode]).next();
 }
 
 function asPlatform(platform: NodeJS.Platform): ChildOptions {
