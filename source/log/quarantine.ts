@@ -55,8 +55,7 @@ function* piecesOf(path: string, from: number, to: number, storage: Storage): Ge
 
 /**
  * Copies damaged bytes of a segment to the quarantine and gives the copy's path; undefined if there was nothing to
- * copy or no room for it. A copy that is there already, from before a restart, is left as it is; what a crash made of
- * one is replaced.
+ * copy or no room for it. A copy that is there already, from before a restart, is not made again.
  */
 export function quarantineBytes(
 	segment: Pick<Segment, 'path'>,
@@ -67,16 +66,22 @@ export function quarantineBytes(
 		return undefined;
 	}
 
-	const directory = join(dirname(segment.path), quarantineDirectoryName);
-	const path = join(directory, `${copyPrefix(segment.path)}${from}.bad`);
 	try {
-		if (!isCopied(segment.path, path, {from, to}, storage)) {
-			storage.makeDirectory(directory);
-			storage.unlink(path);
-			copyBytes(segment.path, path, {from, to}, storage);
-		}
+		const directory = makeQuarantine(dirname(segment.path), storage);
+		const name = `${copyPrefix(segment.path)}${from}`;
+		for (let attempt = 0; ; attempt++) {
+			const path = join(directory, attempt === 0 ? `${name}.bad` : `${name}-${attempt}.bad`);
+			const stat = storage.stat(path);
+			if (stat === undefined) {
+				copyBytes(segment.path, path, {from, to}, storage);
+				return path;
+			}
 
-		return path;
+			// Of an older damage there, or of a copy that a crash came in the way of, the bytes are others.
+			if (stat.kind === 'file' && stat.bytes === to - from && isCopy(segment.path, path, {from, to}, storage)) {
+				return path;
+			}
+		}
 	} catch {
 		return undefined;
 	}
@@ -88,32 +93,37 @@ export function quarantineAgain({path, offset, bytes, quarantine}: Corruption, s
 	quarantineBytes({path}, {from: offset, to: offset + bytes}, storage);
 }
 
+/** Makes the directory for what no longer checks. A link in its place leads out of the queue, and is not followed. */
+function makeQuarantine(directory: string, storage: Storage): string {
+	const path = join(directory, quarantineDirectoryName);
+	storage.makeDirectory(path);
+	if (storage.kind(path) !== 'directory') {
+		throw Object.assign(new Error(`ENOTDIR: not a directory, '${path}'`), {code: 'ENOTDIR', path});
+	}
+
+	return path;
+}
+
 /** The copies of a segment's bytes begin with it. */
 function copyPrefix(path: string): string {
 	return `${basename(path, '.log')}-`;
 }
 
-/** Whether a copy holds what it should: after a power cut it may have its length, and zeros. */
-function isCopied(source: string, target: string, {from, to}: {from: number; to: number}, storage: Storage): boolean {
-	if (storage.stat(target)?.bytes !== to - from) {
-		return false;
-	}
+/** Whether a file holds the same bytes as a stretch of another one: after a power cut it may have its length, and zeros. */
+function isCopy(source: string, copy: string, {from, to}: {from: number; to: number}, storage: Storage): boolean {
+	return withFile(source, storage, original =>
+		withFile(copy, storage, copied => {
+			for (let position = from; position < to; position += pieceBytes) {
+				const bytes = Math.min(pieceBytes, to - position);
+				const piece = readUpTo(storage, original, position, bytes);
+				if (!piece.equals(readUpTo(storage, copied, position - from, bytes))) {
+					return false;
+				}
+			}
 
-	return withFile(source, storage, input =>
-		withFile(target, storage, copy => isEqual(input, copy, {from, to}, storage)),
+			return true;
+		}),
 	);
-}
-
-function isEqual(input: number, copy: number, {from, to}: {from: number; to: number}, storage: Storage): boolean {
-	for (let position = from; position < to; position += pieceBytes) {
-		const bytes = Math.min(pieceBytes, to - position);
-		const piece = readUpTo(storage, input, position, bytes);
-		if (!piece.equals(readUpTo(storage, copy, position - from, bytes))) {
-			return false;
-		}
-	}
-
-	return true;
 }
 
 function copyBytes(source: string, target: string, {from, to}: {from: number; to: number}, storage: Storage): void {
@@ -135,8 +145,7 @@ function copyBytes(source: string, target: string, {from, to}: {from: number; to
 
 /** Moves a whole file of ours aside, under a name that is free. */
 export function quarantineFile(path: string, storage: Storage): string {
-	const directory = join(dirname(path), quarantineDirectoryName);
-	storage.makeDirectory(directory);
+	const directory = makeQuarantine(dirname(path), storage);
 	const targetOf = (attempt: number) => join(directory, `${basename(path)}-${attempt}.bad`);
 	let attempt = 0;
 	while (storage.stat(targetOf(attempt))) {

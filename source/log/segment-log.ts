@@ -98,7 +98,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.onCorruption = options.onCorruption;
 		this.report = corruption => {
 			if (corruption.quarantine) {
-				this.#quarantineBytes += corruption.bytes;
+				this.#quarantineBytes = quarantineSize(directory, options.storage);
 				this.#quarantined.set(corruption.quarantine, corruption);
 			}
 

@@ -1,4 +1,4 @@
-import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
 import test from 'ava';
 import {encodeBlockHeader} from '../../source/format/block.ts';
@@ -6,6 +6,7 @@ import {nextBlock, quarantineBytes, quarantineFile, quarantineSize} from '../../
 import {segmentAt} from '../../source/log/segment.ts';
 import {fileSystem} from '../../source/storage.ts';
 import {faultyStorage} from '../helpers/faulty-storage.ts';
+import {onUnix} from '../helpers/platforms.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const queueId = Buffer.alloc(16, 9);
@@ -100,18 +101,59 @@ test('a file is put aside under a name that is free', t => {
 	t.false(existsSync(path));
 });
 
-test('a copy that a crash left incomplete, or of zeros, is made again; a whole one is left', t => {
-	const directory = temporaryDirectory(t);
-	const segment = segmentAt(directory, queueId, 0, 0);
+test('a copy that a crash left incomplete, or one of older damage at the same place, is left; another is made beside it', t => {
+	const segment = segmentAt(temporaryDirectory(t), queueId, 0, 0);
 	writeFileSync(segment.path, Buffer.alloc(200, 7));
-	const path = quarantineBytes(segment, {from: 50, to: 150}, fileSystem)!;
-	for (const left of [Buffer.alloc(30, 7), Buffer.alloc(100), Buffer.alloc(0)]) {
-		writeFileSync(path, left);
-		t.is(quarantineBytes(segment, {from: 50, to: 150}, fileSystem), path);
-		t.deepEqual(readFileSync(path), Buffer.alloc(100, 7));
+	const range = {from: 50, to: 150};
+	const path = quarantineBytes(segment, range, fileSystem)!;
+	const others = [Buffer.alloc(30, 7), Buffer.alloc(100, 8), Buffer.alloc(100)];
+	for (const [index, other] of others.entries()) {
+		rmSync(dirname(path), {recursive: true});
+		mkdirSync(dirname(path));
+		writeFileSync(path, other);
+		const copy = quarantineBytes(segment, range, fileSystem);
+		t.is(copy, path.replace('-50.bad', '-50-1.bad'), `${index}`);
+		t.deepEqual(readFileSync(copy!), Buffer.alloc(100, 7));
+		t.deepEqual(readFileSync(path), other);
+		t.is(quarantineBytes(segment, range, fileSystem), copy);
 	}
 
-	const {storage, operations} = faultyStorage();
-	t.is(quarantineBytes(segment, {from: 50, to: 150}, storage), path);
-	t.false(operations.some(each => /^(create|write|unlink)/.test(each)));
+	t.is(others.length, 3);
+});
+
+onUnix('a quarantine that is a link to another place, or a file, is not written to', t => {
+	const directory = temporaryDirectory(t);
+	const outside = temporaryDirectory(t);
+	const segment = segmentAt(directory, queueId, 0, 0);
+	writeFileSync(segment.path, Buffer.alloc(200, 7));
+	const places = [
+		() => symlinkSync(outside, join(directory, 'quarantine')),
+		() => symlinkSync(join(outside, 'nowhere'), join(directory, 'quarantine')),
+		() => writeFileSync(join(directory, 'quarantine'), 'a file'),
+	];
+	for (const make of places) {
+		rmSync(join(directory, 'quarantine'), {force: true});
+		make();
+		t.is(quarantineBytes(segment, {from: 50, to: 150}, fileSystem), undefined);
+		t.throws(() => quarantineFile(segment.path, fileSystem));
+		t.deepEqual(readdirSync(outside), []);
+		t.true(existsSync(segment.path));
+	}
+
+	t.is(places.length, 3);
+});
+
+onUnix('what is not a file of ours, under the name of a copy, is neither taken for one nor replaced', t => {
+	const segment = segmentAt(temporaryDirectory(t), queueId, 0, 0);
+	const outside = join(temporaryDirectory(t), 'outside');
+	writeFileSync(segment.path, Buffer.alloc(200, 7));
+	writeFileSync(outside, Buffer.alloc(100, 7));
+	const path = join(dirname(segment.path), 'quarantine', '00000000000000000000-50.bad');
+	mkdirSync(dirname(path));
+	symlinkSync(outside, path);
+	const bytes = lstatSync(path).size;
+	const copy = quarantineBytes(segment, {from: 50, to: 50 + bytes}, fileSystem);
+	t.is(copy, path.replace('-50.bad', '-50-1.bad'));
+	t.true(lstatSync(path).isSymbolicLink());
+	t.deepEqual(readFileSync(outside), Buffer.alloc(100, 7));
 });

@@ -386,6 +386,24 @@ test('damaged bytes are durable in quarantine before the checkpoint that passes 
 	);
 });
 
+test('a copy in quarantine counts once among the bytes on disk, however often the log is opened', async t => {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory);
+	const {offset, bytes} = log.append(recordsAt(0, 2));
+	await log.close();
+	const path = join(directory, nameOf(0));
+	const content = readFileSync(path);
+	content[offset + 50]! ^= 0xff;
+	writeFileSync(path, content);
+	for (let round = 0; round < 3; round++) {
+		const {log, corruptions} = await openLog(t, directory);
+		readAllSync(log);
+		t.is(corruptions.length, 1);
+		t.is(log.diskBytes, content.byteLength + checkpointFileBytes + bytes);
+		log.closeFiles();
+	}
+});
+
 test('a quarantine that was deleted meanwhile does not stand in the way of reclaim', async t => {
 	const directory = temporaryDirectory(t);
 	const {log} = await openLog(t, directory, {segmentBytes: 300});
