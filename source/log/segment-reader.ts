@@ -230,7 +230,7 @@ export class SegmentReader<T> {
 		const holder = this.#holderOf(this.#sequence);
 		if (holder && holder !== this.#segment) {
 			this.#enter(holder, 0);
-			this.#followHint(holder);
+			this.#window.skip(this.#trueHint(holder));
 			return true;
 		}
 
@@ -245,16 +245,20 @@ export class SegmentReader<T> {
 		return next !== undefined;
 	}
 
-	/** Goes to where the hint says, if a block begins there that is not behind the sequence: the log may have been rewound. */
-	#followHint(segment: Segment): void {
+	/** The hint, if the segment is whole in its header and the block due stands there: it may be of a file begun anew. */
+	#trueHint(segment: Segment): number {
 		const hint = this.#hint;
 		this.#hint = 0;
-		if (hint > 0 && hint < segment.end) {
-			const header = readBlockHeader(segment, hint, this.#log.storage);
-			if (!(header instanceof Mismatch) && header.firstSequence <= this.#sequence) {
-				this.#enter(segment, hint);
-			}
+		if (hint === 0 || hint >= segment.end) {
+			return 0;
 		}
+
+		const {storage} = this.#log;
+		return withFile(segment.path, storage, descriptor => {
+			const header = this.#checkHeader(readUpTo(storage, descriptor, 0, segmentHeaderBytes));
+			const block = decodeBlockHeader(readUpTo(storage, descriptor, hint, blockHeaderBytes), 0, segment.identity);
+			return !header && !(block instanceof Mismatch) && holds(block, this.#sequence) ? hint : 0;
+		});
 	}
 
 	#holderOf(sequence: number): Segment | undefined {
@@ -284,8 +288,17 @@ export class SegmentReader<T> {
 			return missing;
 		}
 
+		const mismatch = this.#checkHeader(this.#window.view());
+		if (!mismatch) {
+			this.#window.skip(segmentHeaderBytes);
+		}
+
+		return mismatch;
+	}
+
+	#checkHeader(bytes: Buffer): Mismatch | undefined {
 		const segment = this.#segment!;
-		const header = decodeSegmentHeader(this.#window.view());
+		const header = decodeSegmentHeader(bytes);
 		if (header instanceof Mismatch) {
 			return header;
 		}
@@ -304,7 +317,6 @@ export class SegmentReader<T> {
 			throw new QueueCodecError(segment.path, header.codecName, this.#log.codec.name);
 		}
 
-		this.#window.skip(segmentHeaderBytes);
 		return undefined;
 	}
 
@@ -403,10 +415,8 @@ export class SegmentReader<T> {
 	}
 }
 
-function readBlockHeader(segment: Segment, offset: number, storage: Storage): BlockHeader | Mismatch {
-	return withFile(segment.path, storage, descriptor =>
-		decodeBlockHeader(readUpTo(storage, descriptor, offset, blockHeaderBytes), 0, segment.identity),
-	);
+function holds({firstSequence, records}: BlockHeader, sequence: number): boolean {
+	return firstSequence <= sequence && sequence < firstSequence + records;
 }
 
 function startOf(segment: Segment | undefined): number {

@@ -808,6 +808,22 @@ test('the log starts anew, in a fresh segment, from the first record that could 
 	t.deepEqual(corruptions, []);
 });
 
+test('killed after the log was started anew, it loses nothing: where reading is to begin was said of the file before', async t => {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory);
+	appendBlocks(log, 4);
+	await log.syncRecords();
+	appendBlocks(log, 1);
+	readAllSync(log);
+	log.markDone(9);
+	log.writeCheckpoint();
+	log.rewindTo(8);
+	appendBlocks(log, 20);
+	const {log: again, corruptions} = await openLog(t, copyOf(t, directory));
+	t.deepEqual(readAllSync(again), numbered(9, 48));
+	t.deepEqual(corruptions, []);
+});
+
 test('a segment whose first records could not be synced is replaced', async t => {
 	const directory = temporaryDirectory(t);
 	const {storage, inject} = faultyStorage();

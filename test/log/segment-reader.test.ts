@@ -20,7 +20,7 @@ import {
 	QueueVersionError,
 } from '../../source/errors.ts';
 import {blockHeaderBytes, encodeBlockHeader} from '../../source/format/block.ts';
-import {decodeCheckpoint, encodeCheckpoint, slotBytes} from '../../source/format/checkpoint.ts';
+import {type Checkpoint, decodeCheckpoint, encodeCheckpoint, slotBytes} from '../../source/format/checkpoint.ts';
 import {msgpackCodec} from '../../source/format/codec.ts';
 import {Mismatch} from '../../source/format/mismatch.ts';
 import {encodeSegmentHeader, segmentHeaderBytes, segmentIdentity} from '../../source/format/segment-header.ts';
@@ -487,6 +487,59 @@ test('damage before the first record that is due costs nothing of its block', as
 	}
 
 	t.is(cases, 5);
+});
+
+/** A log of two segments, and the word of its checkpoint that record 15, of the first, is due. */
+async function partlyDone(t: ExecutionContext): Promise<string> {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory, {segmentBytes: 1000, storage: unsyncedStorage});
+	for (let first = 0; first < 40; first += 10) {
+		log.append(recordsAt(first, first + 10));
+	}
+
+	t.is(log.segments.length, 2);
+	readAllSync(log);
+	log.markDone(15);
+	await log.close();
+	return directory;
+}
+
+test('a checkpoint whose word of where to begin is wrong costs no record', async t => {
+	const directory = await partlyDone(t);
+	const path = join(directory, 'checkpoint');
+	const whole = readFileSync(path);
+	const {blockOffset, ...checkpoint} = decodeCheckpoint(whole.subarray(0, slotBytes)) as Checkpoint;
+	t.true(blockOffset > segmentHeaderBytes);
+	let cases = 0;
+	for (const wrong of [1, 64, 65, blockOffset - 1, blockOffset + 1, blockOffset + 200, 1400, 5000, 2 ** 40]) {
+		encodeCheckpoint({...checkpoint, blockOffset: wrong}).copy(whole);
+		writeFileSync(path, whole);
+		for (const read of [readAll, readAllSync]) {
+			const {log, corruptions} = await openLog(t, directory, {storage: unsyncedStorage});
+			t.deepEqual(await read(log), numbered(15, 40), `${wrong}`);
+			t.deepEqual(corruptions, [], `${wrong}`);
+			log.closeFiles();
+			cases++;
+		}
+	}
+
+	t.is(cases, 18);
+});
+
+test('a damaged header is found also where reading begins in the middle of its segment', async t => {
+	const directory = await partlyDone(t);
+	const path = join(directory, nameOf(0));
+	const whole = readFileSync(path);
+	for (let offset = 0; offset < segmentHeaderBytes; offset++) {
+		const damaged = Buffer.from(whole);
+		damaged[offset]! ^= 0xff;
+		writeFileSync(path, damaged);
+		const {log, corruptions} = await openLog(t, directory, {storage: unsyncedStorage});
+		t.deepEqual(readAllSync(log), numbered(15, 40), `${offset}`);
+		t.is(corruptions.length, 1, `${offset}`);
+		t.like(corruptions[0], {offset: 0, lost: undefined}, `${offset}`);
+		log.closeFiles();
+	}
 });
 
 test('the first record due may be in the middle of a block', async t => {
