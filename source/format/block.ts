@@ -80,6 +80,7 @@ function readFields(header: Buffer): BlockHeader | Mismatch {
 	const payloadBytes = header.readUInt32LE(payloadBytesOffset);
 	const records = header.readUInt32LE(recordsOffset);
 	const flags = header.readUInt32LE(flagsOffset);
+	const firstSequence = Number(header.readBigUInt64LE(firstSequenceOffset));
 	if (payloadBytes === 0 || records === 0 || flags !== 0) {
 		return new Mismatch(
 			'a block with payload, records and no flags',
@@ -87,10 +88,14 @@ function readFields(header: Buffer): BlockHeader | Mismatch {
 		);
 	}
 
+	if (!Number.isSafeInteger(firstSequence + records)) {
+		return new Mismatch('a block with sequences below 2^53', `sequence ${firstSequence}`);
+	}
+
 	return {
 		payloadBytes,
 		records,
-		firstSequence: Number(header.readBigUInt64LE(firstSequenceOffset)),
+		firstSequence,
 		appendedAt: header.readDoubleLE(appendedAtOffset),
 		payloadChecksum: header.readUInt32LE(payloadChecksumOffset),
 	};

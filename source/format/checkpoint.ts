@@ -115,17 +115,23 @@ function encodeDelivered({next, runs}: Delivered, sequence: number): Buffer {
 	return Buffer.concat([encodeNumbers([next - sequence]), ...encoded]);
 }
 
-function decodeDelivered(body: Buffer, sequence: number): Delivered {
+/** Reads the body; undefined if its numbers do not fit together. */
+function decodeDelivered(body: Buffer, sequence: number): Delivered | undefined {
 	const [reach = 0, ...numbers] = decodeNumbers(body);
+	if (numbers.length % 3 !== 0 || !numbers.every(Number.isSafeInteger)) {
+		return undefined;
+	}
+
+	const next = sequence + reach;
 	const runs: PendingRun[] = [];
 	let end = sequence;
-	for (let index = 0; index + 2 < numbers.length; index += 3) {
+	for (let index = 0; index < numbers.length; index += 3) {
 		const [gap, records, attempts] = numbers.slice(index, index + 3) as [number, number, number];
 		runs.push({first: end + gap, records, attempts});
 		end += gap + records;
 	}
 
-	return {next: sequence + reach, runs};
+	return Number.isSafeInteger(next) && end <= next ? {next, runs} : undefined;
 }
 
 /** Reads a slot; a `Mismatch` if it holds no whole checkpoint: of zeros, or nothing, if it was never written. */
@@ -153,20 +159,32 @@ export function decodeCheckpoint(slot: Buffer): Checkpoint | Mismatch {
 		: checksumMismatch('checkpoint body', bodyChecksum, computedBody);
 }
 
-function readFields(slot: Buffer, body: Buffer): Checkpoint {
+function readFields(slot: Buffer, body: Buffer): Checkpoint | Mismatch {
 	const read = (offset: number) => Number(slot.readBigUInt64LE(offset));
+	const version = slot.readUInt16LE(versionOffset);
+	const generation = read(generationOffset);
+	const sequence = read(sequenceOffset);
+	const blockOffset = read(blockOffsetOffset);
+	const end = {
+		nextSequence: read(nextSequenceOffset),
+		segment: read(endSegmentOffset),
+		offset: read(endOffsetOffset),
+	};
+	// What a later version keeps there is not ours to judge.
+	const delivered = version > formatVersion ? {next: sequence, runs: []} : decodeDelivered(body, sequence);
+	const numbers = [generation, sequence, blockOffset, ...Object.values(end)];
+	if (!delivered || !(version > formatVersion || numbers.every(Number.isSafeInteger))) {
+		return new Mismatch('a checkpoint whose numbers fit together', `${body.byteLength} bytes of body and ${numbers}`);
+	}
+
 	return {
-		version: slot.readUInt16LE(versionOffset),
+		version,
 		queueId: Buffer.from(slot.subarray(queueIdOffset, generationOffset)),
-		generation: read(generationOffset),
-		sequence: read(sequenceOffset),
-		blockOffset: read(blockOffsetOffset),
-		end: {
-			nextSequence: read(nextSequenceOffset),
-			segment: read(endSegmentOffset),
-			offset: read(endOffsetOffset),
-		},
+		generation,
+		sequence,
+		blockOffset,
+		end,
 		isClosed: (slot.readUInt16LE(flagsOffset) & closedFlag) !== 0,
-		delivered: decodeDelivered(body, read(sequenceOffset)),
+		delivered,
 	};
 }

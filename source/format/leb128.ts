@@ -20,6 +20,7 @@ export function encodeNumbers(numbers: number[]): Buffer {
 	return Buffer.from(bytes);
 }
 
+/** Decodes what `encodeNumbers` gave; a last number that is cut short is NaN. */
 export function decodeNumbers(bytes: Uint8Array): number[] {
 	const numbers: number[] = [];
 	let number = 0;
@@ -34,5 +35,5 @@ export function decodeNumbers(bytes: Uint8Array): number[] {
 		}
 	}
 
-	return numbers;
+	return scale === 1 ? numbers : [...numbers, Number.NaN];
 }

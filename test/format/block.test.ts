@@ -130,11 +130,18 @@ test('a header is found behind others, behind its magic number alone, and never 
 });
 
 test('sequences up to the largest safe integer come back', t => {
-	const sequences = [0, 1, 2 ** 32, Number.MAX_SAFE_INTEGER];
+	const sequences = [0, 1, 2 ** 32, Number.MAX_SAFE_INTEGER - 3];
 	for (const firstSequence of sequences) {
 		const found = decodeBlockHeader(encodeBlockHeader(payload, {...place, firstSequence}, identity), 0, identity);
 		t.like(found, {firstSequence});
 	}
 
 	t.is(sequences.length, 4);
+});
+
+test('a header that checks with a sequence that no number holds exactly is refused', t => {
+	for (const firstSequence of [Number.MAX_SAFE_INTEGER - 2, 2 ** 53, 2 ** 63]) {
+		const bytes = encodeBlockHeader(payload, {...place, firstSequence}, identity);
+		t.true(decodeBlockHeader(bytes, 0, identity) instanceof Mismatch, `${firstSequence}`);
+	}
 });

@@ -105,3 +105,45 @@ test('a newer version is reported as such if its slot checks', t => {
 	newer.writeUInt32LE(crc32(newer.subarray(0, 84)), 84);
 	t.is((decodeCheckpoint(newer) as Checkpoint).version, 3);
 });
+
+/** A slot with a body of one's own, and right checksums. */
+function slotWith(body: string, change: (slot: Buffer) => void = () => {}): Buffer {
+	const bytes = Buffer.concat([slot, Buffer.from(body, 'hex')]);
+	bytes.writeUInt32LE(body.length / 2, 72);
+	bytes.writeUInt32LE(crc32(bytes.subarray(88)), 76);
+	change(bytes);
+	bytes.writeUInt32LE(crc32(bytes.subarray(0, 84)), 84);
+	return bytes;
+}
+
+test('a slot that checks, and whose numbers do not fit together, is refused', t => {
+	t.like(decodeCheckpoint(slotWith('0b01020103010c')), {delivered: {next: 20}});
+	const bodies = {
+		'a number cut short': '0b010281',
+		'a run without its attempts': '0b0102',
+		'a run beyond what was delivered': '05010a01',
+		'a number above 2^53': '0b01ffffffffffffffff7f01',
+		'attempts above 2^53': '0b0101ffffffffffffffff7f',
+		'a reach above 2^53': 'ffffffffffffffff7f',
+	};
+	for (const [name, body] of Object.entries(bodies)) {
+		const found = decodeCheckpoint(slotWith(body));
+		t.is(found instanceof Mismatch && found.expected, 'a checkpoint whose numbers fit together', name);
+	}
+
+	const fields = [24, 32, 40, 48, 56, 64];
+	for (const offset of fields) {
+		const huge = slotWith('', bytes => bytes.writeBigUInt64LE(2n ** 53n, offset));
+		t.true(decodeCheckpoint(huge) instanceof Mismatch, `field at ${offset}`);
+	}
+
+	t.is(fields.length + Object.keys(bodies).length, 12);
+});
+
+test('what a newer version keeps in its fields is not judged', t => {
+	const newer = slotWith('81', bytes => {
+		bytes.writeUInt16LE(2, 4);
+		bytes.writeBigUInt64LE(2n ** 60n, 32);
+	});
+	t.is((decodeCheckpoint(newer) as Checkpoint).version, 2);
+});
