@@ -3,22 +3,28 @@ import type {Corruption} from '../errors.ts';
 import {type BlockHeader, blockHeaderBytes, decodeBlockHeader, findBlockHeader} from '../format/block.ts';
 import {quarantineDirectoryName} from '../format/file-name.ts';
 import type {Storage} from '../storage.ts';
-import type {Segment} from './segment.ts';
+import {canHold, type Segment} from './segment.ts';
 import {readUpTo, withFile, writeAll} from './transfer.ts';
 
 const pieceBytes = 1024 * 1024;
 
-/** The first block header of a segment from an offset on that is not wholly before a sequence; undefined if there is none. */
+/** A stretch of a file, and the sequences that a block must have to be found there. */
+type Search = {from: number; to: number; sequence: number; nextSequence?: number};
+
+/**
+ * The first block header of a segment from an offset on that is not wholly before a sequence, nor behind the end of the
+ * log; undefined if there is none.
+ */
 export function nextBlock(
 	segment: Segment,
-	{from, to, sequence}: {from: number; to: number; sequence: number},
+	{from, to, sequence, nextSequence = Number.POSITIVE_INFINITY}: Search,
 	storage: Storage,
 ): {offset: number; header: BlockHeader} | undefined {
 	let position = from;
 	for (const piece of piecesOf(segment.path, from, to, storage)) {
 		for (let at = findBlockHeader(piece, 0, segment.identity); at !== -1; ) {
 			const header = decodeBlockHeader(piece, at, segment.identity) as BlockHeader;
-			if (header.firstSequence + header.records > sequence) {
+			if (header.firstSequence + header.records > sequence && canHold(segment, header, nextSequence)) {
 				return {offset: position + at, header};
 			}
 

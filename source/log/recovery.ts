@@ -16,7 +16,7 @@ import type {Storage} from '../storage.ts';
 import type {CheckpointFile} from './checkpoint-file.ts';
 import {copiesOf, quarantineFile, syncQuarantine} from './quarantine.ts';
 import {type Segment, segmentAt} from './segment.ts';
-import {scanSegment} from './segment-scan.ts';
+import {type ScannedEnd, scanSegment} from './segment-scan.ts';
 import {readUpTo, withFile} from './transfer.ts';
 
 /** What opening a directory found and did. */
@@ -218,8 +218,9 @@ function isAtEnd({segment, offset}: Checkpoint['end'], last: Segment | undefined
 async function settleLast(recovery: Recovery): Promise<boolean> {
 	const {segments, checkpoint, report, storage} = recovery;
 	const last = segments.at(-1)!;
-	const end = await scanSegment(last, storage);
-	end.offset = Math.max(end.offset, Math.min(durableEnd(last, checkpoint), last.end));
+	const durable = durableEnd(last, checkpoint);
+	const end = await scanSegment(last, durable, storage);
+	end.offset = Math.max(end.offset, Math.min(durable.offset, last.end));
 	if (end.offset <= segmentHeaderBytes) {
 		await removeEmpty(last, recovery);
 		return false;
@@ -232,13 +233,14 @@ async function settleLast(recovery: Recovery): Promise<boolean> {
 	return true;
 }
 
-/** Offset in a segment up to which nothing can be torn: its end, if the durable end of the log is in a later one. */
-function durableEnd({firstSequence}: Segment, checkpoint: Checkpoint | undefined): number {
+/** Up to where nothing in a segment can be torn: all of it, if the durable end of the log is in a later one. */
+function durableEnd({firstSequence}: Segment, checkpoint: Checkpoint | undefined): ScannedEnd {
 	if (!checkpoint || checkpoint.end.segment < firstSequence) {
-		return 0;
+		return {offset: 0, nextSequence: firstSequence};
 	}
 
-	return checkpoint.end.segment === firstSequence ? checkpoint.end.offset : Number.POSITIVE_INFINITY;
+	const {segment, offset, nextSequence} = checkpoint.end;
+	return {offset: segment === firstSequence ? offset : Number.POSITIVE_INFINITY, nextSequence};
 }
 
 /** From here on a second crash finds no torn tail, and what is about to be delivered is on the device. */

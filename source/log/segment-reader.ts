@@ -7,7 +7,7 @@ import {Ring} from '../ring.ts';
 import type {Storage} from '../storage.ts';
 import {nextBlock, quarantineBytes} from './quarantine.ts';
 import {ReadAhead} from './read-ahead.ts';
-import type {Segment} from './segment.ts';
+import {canHold, endSequence, type Segment} from './segment.ts';
 import {readUpTo, withFile} from './transfer.ts';
 
 /** The records of one block that are due. */
@@ -25,6 +25,7 @@ export type AppendedBlock = {
 
 /** What the reader reads: the log's segments in order, which grow behind it. */
 export type ReadableLog<T> = {
+	readonly directory: string;
 	readonly segments: readonly Segment[];
 	readonly nextSequence: number;
 	readonly queueId: Buffer;
@@ -122,8 +123,8 @@ export class SegmentReader<T> {
 
 	/** A reader of its own that goes on from here, to look ahead: it reports no damage, the first one will. */
 	fork(): SegmentReader<T> {
-		const {segments, nextSequence, queueId, codec, storage, onCorruption} = this.#log;
-		const log = {segments, nextSequence, queueId, codec, storage, onCorruption, report() {}};
+		const {directory, segments, nextSequence, queueId, codec, storage, onCorruption} = this.#log;
+		const log = {directory, segments, nextSequence, queueId, codec, storage, onCorruption, report() {}};
 		const fork = new SegmentReader<T>(log, this.#sequence, 0);
 		if (this.#segment) {
 			fork.#enter(this.#segment, this.#window.position);
@@ -221,7 +222,7 @@ export class SegmentReader<T> {
 	/** Bytes behind the last record of a segment are what a failed or torn write left: they are not looked at. */
 	#isSegmentDone(): boolean {
 		const segment = this.#segment;
-		return !segment || this.#window.position >= this.#limit || this.#sequence >= startOf(segment.next);
+		return !segment || this.#window.position >= this.#limit || this.#sequence >= endSequence(segment);
 	}
 
 	/** Goes to the segment with the next sequence; false if there is none. Sequences that no segment has are lost. */
@@ -236,7 +237,7 @@ export class SegmentReader<T> {
 
 		const next = segments.find(({firstSequence}) => firstSequence > this.#sequence);
 		const resume = next?.firstSequence ?? nextSequence;
-		const path = this.#segment?.path ?? next?.path ?? '';
+		const path = this.#segment?.path ?? next?.path ?? this.#log.directory;
 		this.#lose(
 			{path, offset: this.#segment ? this.#limit : 0, bytes: 0},
 			new Mismatch(`sequence ${this.#sequence}`, next ? `sequence ${resume}` : 'the end of the segment'),
@@ -326,13 +327,22 @@ export class SegmentReader<T> {
 			return missing;
 		}
 
-		const header = decodeBlockHeader(this.#window.view(), 0, this.#segment!.identity);
+		const segment = this.#segment!;
+		const header = decodeBlockHeader(this.#window.view(), 0, segment.identity);
 		if (header instanceof Mismatch) {
 			return header;
 		}
 
+		const {nextSequence} = this.#log;
+		if (!canHold(segment, header, nextSequence)) {
+			const end = Math.min(endSequence(segment), nextSequence) - 1;
+			const found = `${header.records} from ${header.firstSequence}`;
+			return new Mismatch(`records from ${segment.firstSequence} to ${end}`, found);
+		}
+
 		const bytes = blockHeaderBytes + header.payloadBytes;
-		if (header.firstSequence + header.records <= this.#sequence) {
+		const isDone = header.firstSequence + header.records <= this.#sequence;
+		if (isDone && this.#window.position + bytes <= this.#limit) {
 			this.#window.skip(bytes);
 			return undefined;
 		}
@@ -364,8 +374,14 @@ export class SegmentReader<T> {
 	/** A payload that checks and does not decode is damage of one block, like any other. */
 	#decodeRecords(payload: Buffer, count: number): T[] | Mismatch {
 		try {
-			const records = this.#log.codec.decode(payload);
-			return records.length === count ? records : new Mismatch(`${count} records`, `${records.length} records`);
+			const records: unknown = this.#log.codec.decode(payload);
+			const length = Array.isArray(records) ? records.length : undefined;
+			if (length !== count) {
+				return new Mismatch(`${count} records`, length === undefined ? typeof records : `${length} records`);
+			}
+
+			const isWhole = !(records as unknown[]).includes(null) && !(records as unknown[]).includes(undefined);
+			return isWhole ? (records as T[]) : new Mismatch('records', 'null, which no record is');
 		} catch (error) {
 			return new Mismatch('a payload that can be decoded', error instanceof Error ? error.name : typeof error);
 		}
@@ -387,11 +403,12 @@ export class SegmentReader<T> {
 		const segment = this.#segment!;
 		const from = this.#window.position;
 		const to = this.#limit;
+		const {nextSequence, storage} = this.#log;
 		const searchFrom = from === 0 ? segmentHeaderBytes : from + 1;
-		const next = nextBlock(segment, {from: searchFrom, to, sequence: this.#sequence}, this.#log.storage);
+		const next = nextBlock(segment, {from: searchFrom, to, sequence: this.#sequence, nextSequence}, storage);
 		const end = next?.offset ?? to;
-		const found = Math.max(next?.header.firstSequence ?? this.#log.nextSequence, this.#sequence);
-		const resume = Math.min(found, startOf(segment.next));
+		const found = Math.max(next?.header.firstSequence ?? nextSequence, this.#sequence);
+		const resume = Math.min(found, endSequence(segment));
 		this.#lose({path: segment.path, offset: from, bytes: end - from}, mismatch, resume);
 		this.#window.skip(end - from);
 	}
@@ -417,10 +434,6 @@ export class SegmentReader<T> {
 
 function holds({firstSequence, records}: BlockHeader, sequence: number): boolean {
 	return firstSequence <= sequence && sequence < firstSequence + records;
-}
-
-function startOf(segment: Segment | undefined): number {
-	return segment?.firstSequence ?? Number.POSITIVE_INFINITY;
 }
 
 function cannotRead(path: string, cause: unknown): QueueStorageError {

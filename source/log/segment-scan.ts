@@ -4,19 +4,20 @@ import {segmentHeaderBytes} from '../format/segment-header.ts';
 import type {Storage} from '../storage.ts';
 import {nextBlock} from './quarantine.ts';
 import {ReadAhead} from './read-ahead.ts';
-import type {Segment} from './segment.ts';
+import {canHold, type Segment} from './segment.ts';
 
 /** Where the last whole block of a segment ends, and the sequence behind it. */
 export type ScannedEnd = {offset: number; nextSequence: number};
 
-/** Reads a segment through, over damage if whole blocks follow it. */
-export async function scanSegment(segment: Segment, storage: Storage): Promise<ScannedEnd> {
+/** Reads a segment through, over damage if whole blocks follow it. What is before `durable` has no later sequence. */
+export async function scanSegment(segment: Segment, durable: ScannedEnd, storage: Storage): Promise<ScannedEnd> {
 	const end = {offset: segmentHeaderBytes, nextSequence: segment.firstSequence};
 	const window = new ReadAhead(storage);
 	window.set(segment.path, segmentHeaderBytes);
 	try {
 		while (window.position < segment.end) {
-			const block = await wholeBlock(window, segment);
+			const nextSequence = window.position < durable.offset ? durable.nextSequence : Number.POSITIVE_INFINITY;
+			const block = await wholeBlock(window, segment, nextSequence);
 			const next = block ?? nextBlock(segment, {from: window.position + 1, to: segment.end, sequence: 0}, storage);
 			if (!next) {
 				break;
@@ -36,13 +37,13 @@ export async function scanSegment(segment: Segment, storage: Storage): Promise<S
 }
 
 /** The end of the block at the window's start; undefined if there is none, or it does not check. */
-async function wholeBlock(window: ReadAhead, segment: Segment): Promise<ScannedEnd | undefined> {
+async function wholeBlock(window: ReadAhead, segment: Segment, nextSequence: number): Promise<ScannedEnd | undefined> {
 	if (!(await window.fill(blockHeaderBytes, segment.end))) {
 		return undefined;
 	}
 
 	const header = decodeBlockHeader(window.view(), 0, segment.identity);
-	if (header instanceof Mismatch) {
+	if (header instanceof Mismatch || !canHold(segment, header, nextSequence)) {
 		return undefined;
 	}
 

@@ -1,4 +1,5 @@
 import {join} from 'node:path';
+import type {BlockHeader} from '../format/block.ts';
 import {segmentFileName} from '../format/file-name.ts';
 import {segmentIdentity} from '../format/segment-header.ts';
 
@@ -28,4 +29,15 @@ export function segmentAt(directory: string, queueId: Buffer, firstSequence: num
 		syncedSequence: firstSequence,
 		next: undefined,
 	};
+}
+
+/** The sequence from which on the next segment has the records; infinite for the last one. */
+export function endSequence({next}: Segment): number {
+	return next?.firstSequence ?? Number.POSITIVE_INFINITY;
+}
+
+/** Whether a block's sequences are among those that its segment can hold, in a log that ends before `nextSequence`. */
+export function canHold(segment: Segment, {firstSequence, records}: BlockHeader, nextSequence: number): boolean {
+	const end = Math.min(endSequence(segment), nextSequence);
+	return firstSequence >= segment.firstSequence && firstSequence + records <= end;
 }

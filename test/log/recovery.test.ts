@@ -384,6 +384,7 @@ test('every segment gone, the loss is told', async t => {
 		corruptions.map(({lost}) => lost),
 		[{first: 2, last: 13}],
 	);
+	t.is(corruptions[0]!.path, directory);
 	t.true(log.reader.isAtEnd);
 });
 

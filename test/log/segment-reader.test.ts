@@ -404,8 +404,13 @@ test('damage is no reason to stop where there is no room for the quarantine', as
 });
 
 /** Puts a block with a payload of one's own, and right checksums, in the place of a block. */
-function replacePayload(written: WrittenLog, index: number, payload: Buffer, records = 2): void {
-	const {file, offset, first} = written.blocks[index]!;
+function replacePayload(
+	written: WrittenLog,
+	index: number,
+	payload: Buffer,
+	{records = 2, first = written.blocks[index]!.first}: {records?: number; first?: number} = {},
+): void {
+	const {file, offset} = written.blocks[index]!;
 	const bytes = written.files.get(file)!;
 	const queueId = bytes.subarray(8, 24);
 	const firstSequence = Number(bytes.readBigUInt64LE(24));
@@ -421,6 +426,10 @@ const badPayloads: Array<[string, Buffer]> = [
 	['with fewer records than its header says', Buffer.from('9101', 'hex')],
 	['with more records than its header says', Buffer.from('93010203', 'hex')],
 	['of an array that is not there', Buffer.from('ddffffffff', 'hex')],
+	['that is no array, and as long', Buffer.from('a26161', 'hex')],
+	['that says how long it is', Buffer.from('81a66c656e67746802', 'hex')],
+	['with a null among its records', Buffer.from('9201c0', 'hex')],
+	['with an undefined among its records', Buffer.from('92d4000001', 'hex')],
 	['of thousands of nested arrays', Buffer.concat([Buffer.alloc(20_000, 0x91), Buffer.from([1])])],
 ];
 
@@ -439,6 +448,29 @@ for (const [name, payload] of badPayloads) {
 			lost: {first: 4, last: 5},
 		});
 		t.truthy(corruptions[0]!.quarantine);
+	});
+}
+
+for (const end of ['closed', 'killed'] as const) {
+	test(`a block of a ${end} log that checks, with sequences that its segment cannot hold, costs itself and no other`, async t => {
+		let cases = 0;
+		for (const index of [0, 2, 3, 5, 6]) {
+			for (const first of [0, 13, 14, 1000, 2 ** 50].filter(first => index > 1 || first > 0)) {
+				const written = await writeLog(t, end);
+				const {file, offset, bytes, first: due, last} = written.blocks[index]!;
+				const payload = written.files.get(file)!.subarray(offset + blockHeaderBytes, offset + bytes);
+				replacePayload(written, index, Buffer.from(payload), {first});
+				const directory = join(temporaryDirectory(t), 'queue');
+				lay(directory, written.files);
+				const {log, corruptions} = await openLog(t, directory, {storage: unsyncedStorage});
+				t.deepEqual(readAllSync(log), without(due, last), `${first} in block ${index}`);
+				t.deepEqual(reported(corruptions), [{path: join(directory, file), offset, bytes, lost: {first: due, last}}]);
+				log.closeFiles();
+				cases++;
+			}
+		}
+
+		t.is(cases, 24);
 	});
 }
 

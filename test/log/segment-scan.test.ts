@@ -8,6 +8,8 @@ import {faultyStorage} from '../helpers/faulty-storage.ts';
 import {openDescriptors, openLog, recordsAt} from '../helpers/logs.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
+const nothingDurable = {offset: 0, nextSequence: 0};
+
 /** A segment of four blocks of three records, and where each of them ends. */
 async function fourBlocks(t: ExecutionContext): Promise<{segment: Segment; ends: number[]; bytes: Buffer}> {
 	const directory = temporaryDirectory(t);
@@ -22,7 +24,7 @@ async function fourBlocks(t: ExecutionContext): Promise<{segment: Segment; ends:
 
 test('finds the end of a whole segment', async t => {
 	const {segment, ends} = await fourBlocks(t);
-	t.deepEqual(await scanSegment(segment, fileSystem), {offset: ends[3]!, nextSequence: 12});
+	t.deepEqual(await scanSegment(segment, nothingDurable, fileSystem), {offset: ends[3]!, nextSequence: 12});
 });
 
 test('finds the last whole block of a segment cut at any offset', async t => {
@@ -32,7 +34,7 @@ test('finds the last whole block of a segment cut at any offset', async t => {
 		writeFileSync(segment.path, bytes.subarray(0, length));
 		segment.end = length;
 		const whole = ends.filter(end => end <= length).length;
-		t.deepEqual(await scanSegment(segment, fileSystem), {
+		t.deepEqual(await scanSegment(segment, nothingDurable, fileSystem), {
 			offset: ends[whole - 1] ?? segmentHeaderBytes,
 			nextSequence: 3 * whole,
 		});
@@ -55,7 +57,7 @@ for (const [name, append] of tails) {
 		const content = append(bytes, ends);
 		writeFileSync(segment.path, content);
 		segment.end = content.byteLength;
-		const {offset, nextSequence} = await scanSegment(segment, fileSystem);
+		const {offset, nextSequence} = await scanSegment(segment, nothingDurable, fileSystem);
 		t.is(nextSequence, 12);
 		t.is(offset, name.startsWith('the bytes') ? content.byteLength : ends[3]!);
 	});
@@ -68,7 +70,11 @@ test('goes over damage to the whole blocks behind it', async t => {
 		const damaged = Buffer.from(bytes);
 		damaged[offset]! ^= 0xff;
 		writeFileSync(segment.path, damaged);
-		t.deepEqual(await scanSegment(segment, fileSystem), {offset: ends[3]!, nextSequence: 12}, `offset ${offset}`);
+		t.deepEqual(
+			await scanSegment(segment, nothingDurable, fileSystem),
+			{offset: ends[3]!, nextSequence: 12},
+			`offset ${offset}`,
+		);
 		cases++;
 	}
 
@@ -82,7 +88,7 @@ test('blocks larger than the window are scanned too', async t => {
 	log.append([{id: 1, text: 'y'.repeat(3_000_000)}]);
 	const {offset, bytes} = log.append(recordsAt(2, 4));
 	const segment = segmentAt(directory, log.queueId, 0, offset + bytes);
-	t.deepEqual(await scanSegment(segment, fileSystem), {offset: offset + bytes, nextSequence: 4});
+	t.deepEqual(await scanSegment(segment, nothingDurable, fileSystem), {offset: offset + bytes, nextSequence: 4});
 });
 
 test.serial('a read that fails is told, and leaves no descriptor open', async t => {
@@ -90,6 +96,6 @@ test.serial('a read that fails is told, and leaves no descriptor open', async t 
 	const {storage, inject} = faultyStorage();
 	inject({method: 'read', code: 'EIO'});
 	const before = openDescriptors();
-	await t.throwsAsync(scanSegment(segment, storage), {code: 'EIO'});
+	await t.throwsAsync(scanSegment(segment, nothingDurable, storage), {code: 'EIO'});
 	t.is(openDescriptors(), before);
 });
