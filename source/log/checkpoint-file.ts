@@ -101,15 +101,17 @@ export class CheckpointFile {
 		return {path: this.#path, offset: 0, bytes, lost: undefined, expected, found, quarantine};
 	}
 
-	/** Creates the file, with room for all slots, unless it is there. */
-	create(): void {
+	/** Creates the file, with room for all slots and a first state, unless it is there. */
+	create(state: CheckpointState): void {
 		if (this.#descriptor !== undefined) {
 			return;
 		}
 
 		const descriptor = this.#storage.open(this.#path, 'create');
+		const bytes = Buffer.alloc(checkpointFileBytes);
+		encodeCheckpoint({...state, generation: ++this.#generation}).copy(bytes, this.#scratchSlot * slotBytes);
 		try {
-			writeAll(this.#storage, descriptor, [Buffer.alloc(checkpointFileBytes)], 0);
+			writeAll(this.#storage, descriptor, [bytes], 0);
 		} catch (error) {
 			this.#storage.close(descriptor);
 			this.#storage.unlink(this.#path);
@@ -117,11 +119,18 @@ export class CheckpointFile {
 		}
 
 		this.#descriptor = descriptor;
+		this.#written++;
+		this.#last = state;
+		this.#isScratchWhole = true;
 	}
 
 	/** Hands a state to the operating system: from here on it survives the end of this process. */
 	write(state: CheckpointState): void {
-		this.create();
+		if (this.#descriptor === undefined) {
+			this.create(state);
+			return;
+		}
+
 		this.#written++;
 		this.#last = state;
 		this.#writeScratch(state);

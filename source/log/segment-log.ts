@@ -346,7 +346,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	}
 
 	#roll(): SegmentWriter {
-		// The checkpoint is allocated before any segment, so that it can move when the disk is full.
+		// The checkpoint is allocated before any segment, so that it can move when the disk is full, and whose a segment is
+		// can be told although its header is damaged.
 		this.#createCheckpoint();
 		const segment = segmentAt(this.directory, this.queueId, this.#nextSequence, 0);
 		const header = {queueId: this.queueId, firstSequence: segment.firstSequence, codecName: this.codec.name};
@@ -474,7 +475,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 	#createCheckpoint(): void {
 		if (!this.#checkpoint.isCreated) {
-			this.#checkpoint.create();
+			this.#checkpoint.create(this.#state(false));
 			this.#createdCheckpoint = ++this.#created;
 		}
 	}

@@ -50,7 +50,7 @@ test('there is no file before something is written', async t => {
 
 test('all slots are allocated at creation, so that no write needs room', t => {
 	const directory = temporaryDirectory(t);
-	newFile(t, directory).create();
+	newFile(t, directory).create(state(0));
 	t.is(readFileSync(join(directory, 'checkpoint')).byteLength, checkpointFileBytes);
 });
 
@@ -268,10 +268,10 @@ test('a creation that fails leaves no file, and the next one works', t => {
 	const {storage, inject} = faultyStorage();
 	const file = newFile(t, directory, storage);
 	inject({method: 'write', code: 'ENOSPC', take: () => 1000});
-	t.throws(() => file.create(), {code: 'ENOSPC'});
+	t.throws(() => file.create(state(0)), {code: 'ENOSPC'});
 	t.false(existsSync(join(directory, 'checkpoint')));
 	t.false(file.isCreated);
-	file.create();
+	file.create(state(0));
 	t.true(file.isCreated);
 });
 

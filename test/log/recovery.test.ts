@@ -621,6 +621,24 @@ onUnix('a checkpoint that is no file is refused, and nothing changes', async t =
 	t.is(make.length, 3);
 });
 
+test('a log that was never synced, of one segment, is told from others though its header is damaged', async t => {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory, {segmentBytes: 1 << 20});
+	appendBlocks(log, 4);
+	const copy = copyOf(t, directory);
+	const path = join(copy, nameOf(0));
+	const whole = readFileSync(path);
+	for (let offset = 0; offset < segmentHeaderBytes; offset++) {
+		const damaged = Buffer.from(whole);
+		damaged[offset]! ^= 0xff;
+		writeFileSync(path, damaged);
+		const {log: again, corruptions} = await openLog(t, copy);
+		t.deepEqual(readAllSync(again), numbered(0, 8), `offset ${offset}`);
+		t.like(corruptions, [{offset: 0, bytes: segmentHeaderBytes, lost: undefined}], `offset ${offset}`);
+		again.closeFiles();
+	}
+});
+
 test('recovered twice in a row, a log is the same', async t => {
 	for (const done of [0, 5, 9, 14]) {
 		const {directory, last} = await killedLog(t, {done});
