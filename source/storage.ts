@@ -60,15 +60,15 @@ export const fileSystem = {
 		return fileSystem.stat(path)?.kind;
 	},
 
-	/** The same with its length in bytes. */
-	stat(path: string): {kind: 'file' | 'directory' | 'socket' | 'other'; bytes: number} | undefined {
+	/** The same with its length in bytes, and the number of its names (hard links). */
+	stat(path: string): {kind: 'file' | 'directory' | 'socket' | 'other'; bytes: number; links: number} | undefined {
 		const stats = lstatSync(path, {throwIfNoEntry: false});
 		if (!stats) {
 			return undefined;
 		}
 
 		const kind = stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : stats.isSocket() ? 'socket' : 'other';
-		return {kind, bytes: stats.size};
+		return {kind, bytes: stats.size, links: stats.nlink};
 	},
 
 	/** Opens a regular file: `create` fails if the name exists, `update` reads and writes in place. */

@@ -62,7 +62,7 @@ onUnix('kind and stat tell what a name is', async t => {
 	t.is(fileSystem.kind(join(directory, 'socket')), 'socket');
 	t.is(fileSystem.kind(directory), 'directory');
 	t.is(fileSystem.kind(join(directory, 'none')), undefined);
-	t.deepEqual(fileSystem.stat(join(directory, 'file')), {kind: 'file', bytes: 3});
+	t.deepEqual(fileSystem.stat(join(directory, 'file')), {kind: 'file', bytes: 3, links: 1});
 	server.close();
 });
 

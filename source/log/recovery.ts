@@ -1,23 +1,16 @@
 import {randomBytes} from 'node:crypto';
 import {join} from 'node:path';
-import {type Corruption, QueueCodecError, QueueVersionError} from '../errors.ts';
+import type {Corruption} from '../errors.ts';
 import type {Checkpoint, Delivered} from '../format/checkpoint.ts';
-import {checkpointFileName, parseSegmentFileName} from '../format/file-name.ts';
+import {checkpointFileName} from '../format/file-name.ts';
 import {Mismatch} from '../format/mismatch.ts';
-import {
-	checkSegmentPlace,
-	decodeSegmentHeader,
-	formatVersion,
-	queueIdBytes,
-	type SegmentHeader,
-	segmentHeaderBytes,
-} from '../format/segment-header.ts';
+import {checkSegmentPlace, queueIdBytes, segmentHeaderBytes} from '../format/segment-header.ts';
 import type {Storage} from '../storage.ts';
 import type {CheckpointFile} from './checkpoint-file.ts';
+import {listSegments, readHeader, readQueueIds, refuseNewer} from './found-files.ts';
 import {copiesOf, quarantineFile, syncQuarantine} from './quarantine.ts';
 import {type Segment, segmentAt} from './segment.ts';
 import {type ScannedEnd, scanSegment} from './segment-scan.ts';
-import {readUpTo, withFile} from './transfer.ts';
 
 /** What opening a directory found and did. */
 export type RecoveryReport = {
@@ -67,9 +60,7 @@ export async function recover(
 	storage: Storage,
 ): Promise<Recovered> {
 	const found = listSegments(directory, storage);
-	const ids = [...new Set([found.at(-1), found[0]])].flatMap(segment =>
-		segment ? readQueueId(segment, codecName, storage) : [],
-	);
+	const ids = readQueueIds(found, codecName, storage);
 	const saved = await file.open();
 	refuseNewer(join(directory, checkpointFileName), saved);
 	const report = emptyReport();
@@ -98,54 +89,10 @@ export async function recover(
 	return recovery;
 }
 
-type FoundSegment = {firstSequence: number; path: string; bytes: number};
-
 /** The end of a log as a checkpoint names it. */
 export function endOf(segments: Segment[], nextSequence: number): Checkpoint['end'] {
 	const last = segments.at(-1);
 	return {nextSequence, segment: last?.firstSequence ?? nextSequence, offset: last?.end ?? 0};
-}
-
-/** The segments of a directory in order. What is not a regular file with exactly such a name is not ours. */
-function listSegments(directory: string, storage: Storage): FoundSegment[] {
-	const found: FoundSegment[] = [];
-	for (const name of storage.list(directory)) {
-		const firstSequence = parseSegmentFileName(name);
-		const path = join(directory, name);
-		const stat = firstSequence === undefined ? undefined : storage.stat(path);
-		if (firstSequence !== undefined && stat?.kind === 'file') {
-			found.push({firstSequence, path, bytes: stat.bytes});
-		}
-	}
-
-	return found.sort((a, b) => a.firstSequence - b.firstSequence);
-}
-
-function readHeader(path: string, storage: Storage): SegmentHeader | Mismatch {
-	return withFile(path, storage, descriptor =>
-		decodeSegmentHeader(readUpTo(storage, descriptor, 0, segmentHeaderBytes)),
-	);
-}
-
-/** The queue id in a segment's header, if the header checks and this disq can read the segment. */
-function readQueueId({path}: FoundSegment, codecName: string, storage: Storage): Buffer[] {
-	const header = readHeader(path, storage);
-	refuseNewer(path, header);
-	if (header instanceof Mismatch) {
-		return [];
-	}
-
-	if (header.codecName !== codecName) {
-		throw new QueueCodecError(path, header.codecName, codecName);
-	}
-
-	return [header.queueId];
-}
-
-function refuseNewer(path: string, read: {version: number} | Mismatch | undefined): void {
-	if (read && 'version' in read && read.version > formatVersion) {
-		throw new QueueVersionError(path, read.version, formatVersion);
-	}
 }
 
 function emptyReport(): RecoveryReport {

@@ -2,6 +2,7 @@ import {execFileSync} from 'node:child_process';
 import {
 	copyFileSync,
 	existsSync,
+	linkSync,
 	mkdirSync,
 	readdirSync,
 	readFileSync,
@@ -577,49 +578,90 @@ test('a version in a header that does not check is not believed', async t => {
 	t.like(corruptions[0], {offset: 0, bytes: segmentHeaderBytes, lost: undefined});
 });
 
-onUnix('what is not a file of ours is left alone, and does not hang the open', async t => {
+test('what has no name of ours is left alone', async t => {
 	const {directory} = await killedLog(t, {done: 1});
-	const outside = join(temporaryDirectory(t), 'outside.log');
-	writeFileSync(outside, 'not ours');
-	mkdirSync(join(directory, nameOf(100)));
-	symlinkSync(outside, join(directory, nameOf(101)));
-	execFileSync('mkfifo', [join(directory, nameOf(102))]);
-	writeFileSync(join(directory, '0.log'), 'short name');
-	writeFileSync(join(directory, `${nameOf(0)}.bak`), 'a backup');
+	const names = ['0.log', `${nameOf(0)}.bak`, 'checkpoint.old', 'notes.txt'];
+	for (const name of names) {
+		writeFileSync(join(directory, name), 'not ours');
+	}
+
 	mkdirSync(join(directory, 'quarantine'));
 	const log = await reads(t, directory, numbered(1, 14));
 	log.markDone(14);
 	await log.close();
-	t.deepEqual(readdirSync(directory).sort(), [
-		'0.log',
-		`${nameOf(0)}.bak`,
-		nameOf(100),
-		nameOf(101),
-		nameOf(102),
-		'checkpoint',
-		'quarantine',
-	]);
-	t.is(readFileSync(outside, 'utf8'), 'not ours');
-	t.is(statSync(join(directory, nameOf(102))).isFIFO(), true);
+	t.deepEqual(readdirSync(directory).sort(), [...names, 'checkpoint', 'quarantine'].sort());
+	t.is(readFileSync(join(directory, '0.log'), 'utf8'), 'not ours');
 });
 
-onUnix('a checkpoint that is no file is refused, and nothing changes', async t => {
-	const {directory} = await killedLog(t);
-	const make: Array<(path: string) => unknown> = [
-		path => mkdirSync(path),
-		path => symlinkSync(join(directory, nameOf(0)), path),
-		path => execFileSync('mkfifo', [path]),
-	];
-	for (const makeIt of make) {
-		rmSync(join(directory, 'checkpoint'), {recursive: true});
-		makeIt(join(directory, 'checkpoint'));
-		const before = fingerprint(directory);
-		await t.throwsAsync(openLog(t, directory), {instanceOf: QueueStorageError});
-		t.deepEqual(fingerprint(directory), before);
+/** What may stand under a name of ours and is not what it says, as it is made from the file that was there. */
+const impostors: Array<[string, (path: string, outside: string) => unknown]> = [
+	['a directory', path => mkdirSync(path)],
+	['a link to the file itself, elsewhere', symlinkTo],
+	['a link to nowhere', (path, outside) => symlinkSync(join(outside, 'nowhere'), path)],
+	['a FIFO', path => execFileSync('mkfifo', [path])],
+];
+
+function symlinkTo(path: string, outside: string): void {
+	const target = join(outside, 'file');
+	writeFileSync(target, 'not to be touched');
+	symlinkSync(target, path);
+}
+
+for (const [name, make] of impostors) {
+	for (const ours of [nameOf(0), nameOf(4), nameOf(8), nameOf(50), 'checkpoint', 'quarantine']) {
+		if (ours === 'quarantine' && name === 'a directory') {
+			continue;
+		}
+
+		onUnix(`${name} in the place of ${ours} is refused by its path, and nothing changes`, async t => {
+			const {directory} = await killedLog(t, {done: 1});
+			const outside = temporaryDirectory(t);
+			rmSync(join(directory, ours), {force: true});
+			make(join(directory, ours), outside);
+			const before = [fingerprint(directory), fingerprint(outside)];
+			for (const onCorruption of ['quarantine', 'throw'] as const) {
+				const error = await t.throwsAsync(openLog(t, directory, {onCorruption}), {instanceOf: QueueStorageError});
+				t.is(error.path, join(directory, ours));
+			}
+
+			t.deepEqual([fingerprint(directory), fingerprint(outside)], before);
+		});
 	}
+}
 
-	t.is(make.length, 3);
+onUnix('a file in the place of the quarantine is refused by its path, and nothing changes', async t => {
+	const {directory} = await killedLog(t);
+	const path = join(directory, 'quarantine');
+	writeFileSync(path, 'not ours');
+	const before = fingerprint(directory);
+	const error = await t.throwsAsync(openLog(t, directory), {instanceOf: QueueStorageError});
+	t.is(error.path, path);
+	t.deepEqual(fingerprint(directory), before);
 });
+
+onUnix(
+	'a file that would be written to, and has a second name, is refused by its path; others are only read',
+	async t => {
+		for (const ours of [nameOf(8), 'checkpoint', nameOf(0), nameOf(4)]) {
+			const {directory, last} = await killedLog(t, {done: 1});
+			writeFileSync(last, 'torn', {flag: 'a'});
+			const second = join(temporaryDirectory(t), 'second name');
+			linkSync(join(directory, ours), second);
+			const before = [fingerprint(directory), readFileSync(second)];
+			if (ours === nameOf(8) || ours === 'checkpoint') {
+				const error = await t.throwsAsync(openLog(t, directory), {instanceOf: QueueStorageError});
+				t.is(error.path, join(directory, ours));
+				t.is((error.cause as NodeJS.ErrnoException).code, 'EMLINK');
+				t.deepEqual([fingerprint(directory), readFileSync(second)], before);
+			} else {
+				const log = await reads(t, directory, numbered(1, 14));
+				log.markDone(14);
+				await log.close();
+				t.deepEqual(readFileSync(second), before[1]);
+			}
+		}
+	},
+);
 
 test('a log that was never synced, of one segment, is told from others though its header is damaged', async t => {
 	const directory = temporaryDirectory(t);

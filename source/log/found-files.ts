@@ -1,0 +1,106 @@
+import {join} from 'node:path';
+import {QueueCodecError, QueueStorageError, QueueVersionError} from '../errors.ts';
+import {checkpointFileName, parseSegmentFileName, quarantineDirectoryName} from '../format/file-name.ts';
+import {Mismatch} from '../format/mismatch.ts';
+import {decodeSegmentHeader, formatVersion, type SegmentHeader, segmentHeaderBytes} from '../format/segment-header.ts';
+import type {Storage} from '../storage.ts';
+import {readUpTo, withFile} from './transfer.ts';
+
+export type FoundSegment = {firstSequence: number; path: string; bytes: number};
+
+/**
+ * The segments of a directory in order. Other names are not ours, and left alone. What has a name of ours and is not
+ * ours to read and write, a link for one, is refused: its records would count as lost, or others' bytes be changed.
+ *
+ * @throws QueueStorageError naming it: before anything is changed.
+ */
+export function listSegments(directory: string, storage: Storage): FoundSegment[] {
+	const found: FoundSegment[] = [];
+	for (const name of storage.list(directory)) {
+		const firstSequence = parseSegmentFileName(name);
+		const path = join(directory, name);
+		if (firstSequence !== undefined) {
+			found.push({firstSequence, path, bytes: checkKind(path, 'file', storage)});
+		} else if (name === checkpointFileName) {
+			checkKind(path, 'file', storage);
+			checkLinks(path, storage);
+		} else if (name === quarantineDirectoryName) {
+			checkKind(path, 'directory', storage);
+		}
+	}
+
+	found.sort((a, b) => a.firstSequence - b.firstSequence);
+	const last = found.at(-1);
+	if (last) {
+		checkLinks(last.path, storage);
+	}
+
+	return found;
+}
+
+/** Checks what a name is, and gives its length. */
+function checkKind(path: string, kind: 'file' | 'directory', storage: Storage): number {
+	const stat = storage.stat(path);
+	if (stat?.kind !== kind) {
+		const what = kind === 'file' ? 'not a regular file' : 'not a directory';
+		throw notOurs(path, 'ENOTSUP', what, 'Put there what the name says, or move it away.');
+	}
+
+	return stat.bytes;
+}
+
+/** A file that is written to in place must have no second name: it would be changed under that one too. */
+function checkLinks(path: string, storage: Storage): void {
+	const links = storage.stat(path)?.links ?? 1;
+	if (links > 1) {
+		throw notOurs(path, 'EMLINK', `a file with ${links} names (hard links)`, 'Put a copy of its own in its place.');
+	}
+}
+
+function notOurs(path: string, code: string, what: string, advice: string): QueueStorageError {
+	const cause = Object.assign(new Error(`${code}: ${what}`), {code, path});
+	return new QueueStorageError('use', path, cause, `Nothing was changed. ${advice}`);
+}
+
+/** Reads the header of a segment. */
+export function readHeader(path: string, storage: Storage): SegmentHeader | Mismatch {
+	return withFile(path, storage, descriptor =>
+		decodeSegmentHeader(readUpTo(storage, descriptor, 0, segmentHeaderBytes)),
+	);
+}
+
+/**
+ * The queue ids in the headers of the last and the first segment; of those between if neither checks.
+ *
+ * @throws QueueVersionError, QueueCodecError if this disq cannot read them.
+ */
+export function readQueueIds(found: FoundSegment[], codecName: string, storage: Storage): Buffer[] {
+	const read = (segments: FoundSegment[]) => segments.flatMap(segment => readQueueId(segment, codecName, storage));
+	const ids = read(found.length > 1 ? [found.at(-1)!, found[0]!] : found);
+	for (let index = 1; ids.length === 0 && index < found.length - 1; index++) {
+		ids.push(...read([found[index]!]));
+	}
+
+	return ids;
+}
+
+/** The queue id in a segment's header, if the header checks. */
+function readQueueId({path}: FoundSegment, codecName: string, storage: Storage): Buffer[] {
+	const header = readHeader(path, storage);
+	refuseNewer(path, header);
+	if (header instanceof Mismatch) {
+		return [];
+	}
+
+	if (header.codecName !== codecName) {
+		throw new QueueCodecError(path, header.codecName, codecName);
+	}
+
+	return [header.queueId];
+}
+
+export function refuseNewer(path: string, read: {version: number} | Mismatch | undefined): void {
+	if (read && 'version' in read && read.version > formatVersion) {
+		throw new QueueVersionError(path, read.version, formatVersion);
+	}
+}
