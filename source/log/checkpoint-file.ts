@@ -56,8 +56,11 @@ export class CheckpointFile {
 		return this.#synced === this.#written;
 	}
 
-	/** Opens the file if there is one and reads its newest whole checkpoint; a `Mismatch` if it holds none. */
-	async open(): Promise<Checkpoint | Mismatch | undefined> {
+	/**
+	 * Opens the file if there is one and reads its newest whole checkpoint; a `Mismatch` if it holds none of a queue with
+	 * one of these ids, or, if none is known, of any.
+	 */
+	async open(queueIds: Buffer[]): Promise<Checkpoint | Mismatch | undefined> {
 		const stat = this.#storage.stat(this.#path);
 		if (!stat) {
 			return undefined;
@@ -65,13 +68,16 @@ export class CheckpointFile {
 
 		this.#descriptor = this.#storage.open(this.#path, 'update');
 		const slots = Array.from({length: slotCount}, (_, slot) => this.#readSlot(slot));
-		const checkpoints = slots.filter((slot): slot is Checkpoint => !(slot instanceof Mismatch));
-		const checkpoint = checkpoints.sort((a, b) => b.generation - a.generation)[0];
+		const checkpoint = newest(slots, queueIds);
+		if (checkpoint instanceof Mismatch) {
+			return checkpoint;
+		}
+
 		if (checkpoint === undefined) {
 			return this.#withoutCheckpoint(slots as Mismatch[]);
 		}
 
-		this.#generation = checkpoint.generation;
+		this.#generation = Math.max(...slots.map(slot => (slot instanceof Mismatch ? 0 : slot.generation)));
 		this.#durableSlot = slots.indexOf(checkpoint);
 		this.#scratchSlot = (this.#durableSlot + 1) % slotCount;
 		if (checkpoint.version <= formatVersion) {
@@ -93,12 +99,16 @@ export class CheckpointFile {
 		return damaged;
 	}
 
-	/** Puts a file that holds no checkpoint of this queue aside; the next state written starts a new one. */
-	setAside({expected, found}: Mismatch): Corruption {
+	/** What to tell of a file that holds no checkpoint of this queue. */
+	describe({expected, found}: Mismatch): Corruption {
 		const bytes = this.#storage.size(this.#descriptor!);
+		return {path: this.#path, offset: 0, bytes, lost: undefined, expected, found, quarantine: undefined};
+	}
+
+	/** Puts such a file aside and gives its new path; the next state written starts a new one. */
+	setAside(): string {
 		this.close();
-		const quarantine = quarantineFile(this.#path, this.#storage);
-		return {path: this.#path, offset: 0, bytes, lost: undefined, expected, found, quarantine};
+		return quarantineFile(this.#path, this.#storage);
 	}
 
 	/** Creates the file, with room for all slots and a first state, unless it is there. */
@@ -187,6 +197,19 @@ export class CheckpointFile {
 	#readSlot(slot: number): Checkpoint | Mismatch {
 		return decodeCheckpoint(readUpTo(this.#storage, this.#descriptor!, slot * slotBytes, slotBytes));
 	}
+}
+
+/** The checkpoint that counts: one of a newer version, which is to be refused, or the last one written for this queue. */
+function newest(slots: Array<Checkpoint | Mismatch>, queueIds: Buffer[]): Checkpoint | Mismatch | undefined {
+	const whole = slots.filter((slot): slot is Checkpoint => !(slot instanceof Mismatch));
+	const isOwn = ({queueId}: Checkpoint) => queueIds.length === 0 || queueIds.some(id => id.equals(queueId));
+	const own = whole.filter(isOwn).sort((one, other) => other.generation - one.generation);
+	const newer = whole.find(({version}) => version > formatVersion);
+	if (newer ?? own[0]) {
+		return newer ?? own[0];
+	}
+
+	return whole[0] && new Mismatch(`queue id ${queueIds[0]!.toString('hex')}`, whole[0].queueId.toString('hex'));
 }
 
 /** The one of the three slots that is neither of two. */

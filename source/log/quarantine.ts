@@ -164,6 +164,10 @@ export function quarantineFile(path: string, storage: Storage): string {
 
 /** Forces copies to the device: from here on a power cut leaves them, and the damaged originals may go. */
 export async function syncQuarantine(directory: string, paths: string[], storage: Storage): Promise<void> {
+	if (paths.length === 0) {
+		return;
+	}
+
 	// One that was looked at and deleted meanwhile needs nothing more.
 	for (const path of paths.filter(each => storage.stat(each))) {
 		const descriptor = storage.open(path, 'update');

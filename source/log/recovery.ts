@@ -1,6 +1,6 @@
 import {randomBytes} from 'node:crypto';
 import {join} from 'node:path';
-import type {Corruption} from '../errors.ts';
+import {type Corruption, QueueCorruptError} from '../errors.ts';
 import type {Checkpoint, Delivered} from '../format/checkpoint.ts';
 import {checkpointFileName} from '../format/file-name.ts';
 import {Mismatch} from '../format/mismatch.ts';
@@ -8,7 +8,7 @@ import {checkSegmentPlace, queueIdBytes, segmentHeaderBytes} from '../format/seg
 import type {Storage} from '../storage.ts';
 import type {CheckpointFile} from './checkpoint-file.ts';
 import {listSegments, readHeader, readQueueIds, refuseNewer} from './found-files.ts';
-import {copiesOf, quarantineFile, syncQuarantine} from './quarantine.ts';
+import {copiesOf, nextBlock, quarantineFile, syncQuarantine} from './quarantine.ts';
 import {type Segment, segmentAt} from './segment.ts';
 import {type ScannedEnd, scanSegment} from './segment-scan.ts';
 
@@ -45,32 +45,37 @@ export type Recovered = {
 	report: RecoveryReport;
 };
 
-type Recovery = Recovered & {directory: string; storage: Storage; checkpoint: Checkpoint | undefined};
+export type RecoveryOptions = {codecName: string; onCorruption: 'quarantine' | 'throw'; storage: Storage};
+
+type Recovery = Recovered &
+	Pick<RecoveryOptions, 'onCorruption' | 'storage'> & {directory: string; checkpoint: Checkpoint | undefined};
 
 /**
  * Reads what a directory holds and makes it fit to go on: finishes an interrupted reclaim and cuts a torn tail, both
  * durably. Interrupted at any moment, it does the same again. The lock must be held.
  *
- * @throws QueueVersionError, QueueCodecError: before anything is changed.
+ * @throws QueueVersionError, QueueCodecError: before anything is changed. QueueCorruptError with `onCorruption: 'throw'`.
  */
 export async function recover(
 	directory: string,
-	codecName: string,
 	file: CheckpointFile,
-	storage: Storage,
+	{codecName, onCorruption, storage}: RecoveryOptions,
 ): Promise<Recovered> {
 	const found = listSegments(directory, storage);
 	const ids = readQueueIds(found, codecName, storage);
-	const saved = await file.open();
+	const saved = await file.open(ids);
 	refuseNewer(join(directory, checkpointFileName), saved);
 	const report = emptyReport();
-	const checkpoint = usable(saved, ids, damage => {
-		report.corruptions.push(file.setAside(damage));
-	});
+	if (saved instanceof Mismatch) {
+		setAside({onCorruption, report}, file.describe(saved), () => file.setAside());
+	}
+
+	const checkpoint = saved instanceof Mismatch ? undefined : saved;
 	const queueId = checkpoint?.queueId ?? ids[0] ?? randomBytes(queueIdBytes);
 	const segments = found.map(({firstSequence, bytes}) => segmentAt(directory, queueId, firstSequence, bytes));
 	const recovery: Recovery = {
 		directory,
+		onCorruption,
 		storage,
 		checkpoint,
 		queueId,
@@ -107,41 +112,33 @@ function emptyReport(): RecoveryReport {
 	};
 }
 
-/** The saved checkpoint if it is whole and of the same queue as the segments. */
-function usable(
-	saved: Checkpoint | Mismatch | undefined,
-	ids: Buffer[],
-	setAside: (damage: Mismatch) => void,
-): Checkpoint | undefined {
-	if (saved instanceof Mismatch) {
-		setAside(saved);
-		return undefined;
+/** Moves a damaged file aside and tells of it; with `'throw'` nothing is changed. */
+function setAside(
+	{onCorruption, report}: Pick<Recovery, 'onCorruption' | 'report'>,
+	corruption: Corruption,
+	move: () => string,
+): void {
+	if (onCorruption === 'throw') {
+		throw new QueueCorruptError(corruption);
 	}
 
-	if (saved && ids.length > 0 && !ids.some(id => id.equals(saved.queueId))) {
-		setAside(new Mismatch(`queue id ${ids[0]!.toString('hex')}`, saved.queueId.toString('hex')));
-		return undefined;
-	}
-
-	return saved;
+	report.corruptions.push({...corruption, quarantine: move()});
 }
 
 /** Finds where the log ends, and makes it end there. */
 async function settleEnd(recovery: Recovery): Promise<void> {
 	const {directory, segments, checkpoint, report, storage} = recovery;
-	const last = segments.at(-1);
-	if (checkpoint?.isClosed && isAtEnd(checkpoint.end, last)) {
-		recovery.nextSequence = checkpoint.end.nextSequence;
-		return;
-	}
-
-	report.isClean = !checkpoint && !last;
 	recovery.nextSequence = Math.max(
 		checkpoint?.sequence ?? 0,
 		checkpoint?.delivered.next ?? 0,
 		checkpoint?.end.nextSequence ?? 0,
 		segments[0]?.firstSequence ?? 0,
 	);
+	if (endsAsClosed(recovery)) {
+		return;
+	}
+
+	report.isClean = !checkpoint && segments.length === 0;
 	for (const segment of segments) {
 		segment.isDirty = true;
 	}
@@ -156,27 +153,42 @@ async function settleEnd(recovery: Recovery): Promise<void> {
 	}
 }
 
-/** Whether a log ends where a checkpoint says. Offset 0 says that there is no segment: not even one without a byte. */
-function isAtEnd({segment, offset}: Checkpoint['end'], last: Segment | undefined): boolean {
-	return last ? offset > 0 && segment === last.firstSequence && offset === last.end : offset === 0;
+/** Whether the log was closed in order and ends where it did then. */
+function endsAsClosed({segments, checkpoint, queueId, nextSequence, storage}: Recovery): boolean {
+	if (!checkpoint?.isClosed || checkpoint.end.nextSequence !== nextSequence) {
+		return false;
+	}
+
+	const {segment, offset} = checkpoint.end;
+	const last = segments.at(-1);
+	if (!last) {
+		return offset === 0;
+	}
+
+	return segment === last.firstSequence && offset === last.end && findMisplaced(last, queueId, storage) === undefined;
 }
 
-/** Cuts the last segment behind its last whole block; removes it and gives false if it has none. */
+/** Why a segment is not one of this queue and under its name; undefined if it is. */
+function findMisplaced({path, firstSequence}: Segment, queueId: Buffer, storage: Storage): Mismatch | undefined {
+	const header = readHeader(path, storage);
+	return header instanceof Mismatch ? header : checkSegmentPlace(header, {queueId, firstSequence});
+}
+
+/** Cuts the last segment behind its last whole block; removes it and gives false if it has none, and had none. */
 async function settleLast(recovery: Recovery): Promise<boolean> {
 	const {segments, checkpoint, report, storage} = recovery;
 	const last = segments.at(-1)!;
 	const durable = durableEnd(last, checkpoint);
-	const end = await scanSegment(last, durable, storage);
-	end.offset = Math.max(end.offset, Math.min(durable.offset, last.end));
-	if (end.offset <= segmentHeaderBytes) {
+	const whole = await scanSegment(last, durable, storage);
+	const end = Math.max(whole.offset, durable.offset);
+	if (end <= segmentHeaderBytes) {
 		await removeEmpty(last, recovery);
 		return false;
 	}
 
-	recovery.nextSequence = Math.max(recovery.nextSequence, end.nextSequence);
-
-	report.truncatedBytes += last.end - end.offset;
-	await cut(last, end.offset, storage);
+	recovery.nextSequence = Math.max(recovery.nextSequence, whole.nextSequence);
+	report.truncatedBytes += Math.max(0, last.end - end);
+	await cut(last, end, storage);
 	return true;
 }
 
@@ -207,68 +219,62 @@ async function cut(segment: Segment, end: number, storage: Storage): Promise<voi
 }
 
 /** A segment without a block was being created; bytes in it that are not its own are kept aside. */
-async function removeEmpty(segment: Segment, {directory, queueId, report, storage}: Recovery): Promise<void> {
-	const header = readHeader(segment.path, storage);
-	const {firstSequence} = segment;
-	const mismatch = header instanceof Mismatch ? header : checkSegmentPlace(header, {queueId, firstSequence});
-	if (mismatch && mismatch.found !== 'zeros' && segment.end >= segmentHeaderBytes) {
+async function removeEmpty(segment: Segment, recovery: Recovery): Promise<void> {
+	const {directory, queueId, report, storage} = recovery;
+	const {path, end} = segment;
+	const mismatch = findMisplaced(segment, queueId, storage);
+	if (mismatch && mismatch.found !== 'zeros' && end >= segmentHeaderBytes) {
 		const {expected, found} = mismatch;
-		const quarantine = quarantineFile(segment.path, storage);
-		report.corruptions.push({
-			path: segment.path,
-			offset: 0,
-			bytes: segment.end,
-			lost: undefined,
-			expected,
-			found,
-			quarantine,
-		});
+		const corruption = {path, offset: 0, bytes: end, lost: undefined, expected, found, quarantine: undefined};
+		setAside(recovery, corruption, () => quarantineFile(path, storage));
 	} else {
-		report.truncatedBytes += segment.end;
-		storage.unlink(segment.path);
+		report.truncatedBytes += end;
+		storage.unlink(path);
 	}
 
 	await storage.syncDirectory(directory);
 }
 
 /** Removes the segments that lie wholly before the checkpoint, which is durable. One of another queue stays, unused. */
-async function finishReclaim({
-	directory,
-	queueId,
-	segments,
-	sequence,
-	nextSequence,
-	report,
-	storage,
-}: Recovery): Promise<void> {
+async function finishReclaim(recovery: Recovery): Promise<void> {
+	const {directory, segments, sequence, nextSequence, report, storage} = recovery;
 	const count = segments.findIndex((_, index) => (segments[index + 1]?.firstSequence ?? nextSequence) > sequence);
-	const done = segments.splice(0, count === -1 ? segments.length : count).filter(({path}) => {
-		const header = readHeader(path, storage);
-		return header instanceof Mismatch || header.queueId.equals(queueId);
-	});
-	if (done.length === 0) {
-		return;
-	}
-
+	const done = segments.splice(0, count === -1 ? segments.length : count);
 	// What was damaged goes with its segment: its copy is durable before.
-	const copies = done.flatMap(({path}) => copiesOf(path, storage));
-	if (copies.length > 0) {
-		await syncQuarantine(directory, copies, storage);
+	await syncQuarantine(
+		directory,
+		done.flatMap(({path}) => copiesOf(path, storage)),
+		storage,
+	);
+	for (const segment of done) {
+		await reclaim(segment, recovery);
 	}
 
-	for (const {path} of done) {
-		storage.unlink(path);
-		report.reclaimedSegments++;
+	if (report.reclaimedSegments > 0) {
+		await storage.syncDirectory(directory);
 	}
-
-	await storage.syncDirectory(directory);
 }
 
 /** From here on a power cut leaves in quarantine what was put there. */
 async function keepAside({directory, report, storage}: Recovery): Promise<void> {
-	const paths = report.corruptions.flatMap(({quarantine}) => quarantine ?? []);
-	if (paths.length > 0) {
-		await syncQuarantine(directory, paths, storage);
+	await syncQuarantine(
+		directory,
+		report.corruptions.flatMap(({quarantine}) => quarantine ?? []),
+		storage,
+	);
+}
+
+/** Removes a segment whose records are all done. What has its name and neither its header nor a block of it is not it. */
+async function reclaim(segment: Segment, recovery: Recovery): Promise<void> {
+	const {queueId, report, storage} = recovery;
+	const {path, end} = segment;
+	const header = readHeader(path, storage);
+	const isOther = header instanceof Mismatch && !nextBlock(segment, {from: 0, to: end, sequence: 0}, storage);
+	if (isOther) {
+		await removeEmpty(segment, recovery);
+	} else if (header instanceof Mismatch || header.queueId.equals(queueId)) {
+		storage.unlink(path);
+		report.reclaimedSegments++;
 	}
 }
 

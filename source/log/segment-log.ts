@@ -125,7 +125,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	static async open<T>(directory: string, options: SegmentLogOptions<T>): Promise<SegmentLog<T>> {
 		const checkpoint = new CheckpointFile(directory, options.storage);
 		try {
-			const recovered = await recover(directory, options.codec.name, checkpoint, options.storage);
+			const {codec, onCorruption, storage} = options;
+			const recovered = await recover(directory, checkpoint, {codecName: codec.name, onCorruption, storage});
 			return new SegmentLog(directory, options, recovered, checkpoint);
 		} catch (error) {
 			checkpoint.close();
@@ -570,25 +571,20 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	}
 
 	async #syncQuarantine(): Promise<void> {
-		if (this.#quarantined.size > 0) {
-			const copies = [...this.#quarantined];
-			try {
-				await syncQuarantine(
-					this.directory,
-					copies.map(([path]) => path),
-					this.storage,
-				);
-			} catch (error) {
-				for (const [, corruption] of copies) {
-					quarantineAgain(corruption, this.storage);
-				}
-
-				throw error;
+		const copies = [...this.#quarantined.entries()];
+		const paths = copies.map(([path]) => path);
+		try {
+			await syncQuarantine(this.directory, paths, this.storage);
+		} catch (error) {
+			for (const [, corruption] of copies) {
+				quarantineAgain(corruption, this.storage);
 			}
 
-			for (const [path] of copies) {
-				this.#quarantined.delete(path);
-			}
+			throw error;
+		}
+
+		for (const path of paths) {
+			this.#quarantined.delete(path);
 		}
 	}
 

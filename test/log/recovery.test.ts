@@ -16,8 +16,15 @@ import {
 import {basename, join} from 'node:path';
 import {crc32} from 'node:zlib';
 import test, {type ExecutionContext} from 'ava';
-import {QueueStorageError, QueueVersionError} from '../../source/errors.ts';
-import {checkpointFileBytes, slotBytes, slotCount} from '../../source/format/checkpoint.ts';
+import {QueueCorruptError, QueueStorageError, QueueVersionError} from '../../source/errors.ts';
+import {
+	type Checkpoint,
+	checkpointFileBytes,
+	decodeCheckpoint,
+	encodeCheckpoint,
+	slotBytes,
+	slotCount,
+} from '../../source/format/checkpoint.ts';
 import {encodeSegmentHeader, segmentHeaderBytes} from '../../source/format/segment-header.ts';
 import type {SegmentLog} from '../../source/log/segment-log.ts';
 import {faultyStorage} from '../helpers/faulty-storage.ts';
@@ -663,6 +670,74 @@ onUnix(
 	},
 );
 
+for (const [what, damage] of [
+	['a checkpoint without a whole slot', (directory: string) => damageSlots(directory, 'all')],
+	[
+		'a last segment of another queue',
+		(directory: string, other: string) => copyFileSync(join(other, nameOf(8)), join(directory, nameOf(50))),
+	],
+	['a last segment that is none', (directory: string) => writeFileSync(join(directory, nameOf(50)), 'x'.repeat(100))],
+] as const) {
+	test(`with onCorruption throw, ${what} rejects the open, again and again, and nothing changes`, async t => {
+		const directory = await closedLog(t);
+		damage(directory, await closedLog(t));
+		const before = fingerprint(directory);
+		const errors: QueueCorruptError[] = [];
+		for (let round = 0; round < 3; round++) {
+			errors.push(
+				(await t.throwsAsync(openLog(t, directory, {onCorruption: 'throw'}), {instanceOf: QueueCorruptError}))!,
+			);
+		}
+
+		t.deepEqual(fingerprint(directory), before);
+		const {log} = await openLog(t, directory);
+		const [corruption] = log.recovery.corruptions;
+		for (const error of errors) {
+			t.deepEqual({...error.corruption, quarantine: corruption!.quarantine}, corruption);
+		}
+	});
+}
+
+test('a slot of another queue in the checkpoint is passed over, however new it is', async t => {
+	const directory = await closedLog(t);
+	const other = await closedLog(t);
+	const path = join(directory, 'checkpoint');
+	const whole = readFileSync(path);
+	const slot = decodeCheckpoint(readFileSync(join(other, 'checkpoint')).subarray(0, slotBytes)) as Checkpoint;
+	encodeCheckpoint({...slot, generation: 1000}).copy(whole, 2 * slotBytes);
+	writeFileSync(path, whole);
+	const log = await reads(t, directory, numbered(3, 14));
+	t.true(log.recovery.isClean);
+	log.markDone(5);
+	await log.sync();
+	log.closeFiles();
+	await reads(t, directory, numbered(5, 14));
+});
+
+test('a last segment cut to its header or less, though it was on the device, is told and kept as damage', async t => {
+	for (const length of [0, 1, 40, 63, 64]) {
+		const {directory, last} = await killedLog(t, {unsynced: 0});
+		const log = (await openLog(t, directory)).log;
+		await log.sync();
+		log.closeFiles();
+		const whole = readFileSync(last);
+		truncateSync(last, length);
+		for (let round = 0; round < 2; round++) {
+			const {log: again, corruptions} = await openLog(t, directory);
+			t.is(again.recovery.truncatedBytes, 0);
+			t.deepEqual(readAllSync(again), numbered(0, 8));
+			t.is(corruptions.length, 1);
+			t.like(corruptions[0], {lost: {first: 8, last: 13}, path: last});
+			t.is(corruptions[0]!.bytes, length === 64 ? 0 : length);
+			if (length > 0 && length < 64) {
+				t.deepEqual(readFileSync(corruptions[0]!.quarantine!), whole.subarray(0, length));
+			}
+
+			again.closeFiles();
+		}
+	}
+});
+
 test('a log that was never synced, of one segment, is told from others though its header is damaged', async t => {
 	const directory = temporaryDirectory(t);
 	const {log} = await openLog(t, directory, {segmentBytes: 1 << 20});
@@ -679,6 +754,35 @@ test('a log that was never synced, of one segment, is told from others though it
 		t.like(corruptions, [{offset: 0, bytes: segmentHeaderBytes, lost: undefined}], `offset ${offset}`);
 		again.closeFiles();
 	}
+});
+
+test('a last segment of another content but the same length is not gone on with', async t => {
+	const directory = await closedLog(t);
+	const other = await closedLog(t);
+	copyFileSync(join(other, nameOf(8)), join(directory, nameOf(8)));
+	const foreign = readFileSync(join(directory, nameOf(8)));
+	const {log, corruptions} = await openLog(t, directory);
+	appendBlocks(log, 1);
+	t.deepEqual(readFileSync(join(directory, nameOf(8))), foreign);
+	t.deepEqual(readAllSync(log), [...numbered(3, 8), ...numbered(14, 16)]);
+	t.deepEqual(
+		corruptions.map(({lost}) => lost),
+		[{first: 8, last: 13}],
+	);
+});
+
+test('a file under the name of a segment before the checkpoint is removed only if it is one', async t => {
+	const {directory} = await killedLog(t, {done: 9});
+	const damaged = readFileSync(join(directory, nameOf(0)));
+	damaged[20]! ^= 0xff;
+	writeFileSync(join(directory, nameOf(0)), damaged);
+	const notOurs = 'what somebody else keeps under a name like ours, longer than a header is';
+	writeFileSync(join(directory, nameOf(2)), notOurs);
+	const {log} = await openLog(t, directory);
+	t.deepEqual(readAllSync(log), numbered(9, 14));
+	t.deepEqual(segmentNames(directory), [nameOf(8)]);
+	t.is(log.recovery.corruptions.length, 1);
+	t.is(readFileSync(log.recovery.corruptions[0]!.quarantine!, 'utf8'), notOurs);
 });
 
 test('recovered twice in a row, a log is the same', async t => {
