@@ -347,7 +347,28 @@ export class SegmentReader<T> {
 			return undefined;
 		}
 
-		return this.#want(bytes, 'a block', fill) ?? this.#decode(header, bytes);
+		return this.#want(bytes, 'a block', fill) ?? this.#checkGap(header, bytes, fill) ?? this.#decode(header, bytes);
+	}
+
+	/** A block behind missing sequences is believed unless the next one says that they are not missing. */
+	#checkGap({firstSequence, records}: BlockHeader, bytes: number, fill: Fill): Mismatch | 'later' | undefined {
+		const behind = bytes + blockHeaderBytes;
+		if (firstSequence <= this.#sequence || this.#window.position + behind > this.#limit) {
+			return undefined;
+		}
+
+		const missing = this.#want(behind, 'a block header', fill);
+		if (missing) {
+			return missing;
+		}
+
+		const segment = this.#segment!;
+		const next = decodeBlockHeader(this.#window.view(), bytes, segment.identity);
+		const isDenied =
+			!(next instanceof Mismatch) &&
+			next.firstSequence >= this.#sequence &&
+			next.firstSequence < firstSequence + records;
+		return isDenied ? new Mismatch(`sequence ${this.#sequence}`, `sequence ${firstSequence}`) : undefined;
 	}
 
 	#decode(header: BlockHeader, bytes: number): LoadedBlock<T> | Mismatch | undefined {

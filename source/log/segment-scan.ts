@@ -12,6 +12,7 @@ export type ScannedEnd = {offset: number; nextSequence: number};
 /** Reads a segment through, over damage if whole blocks follow it. What is before `durable` has no later sequence. */
 export async function scanSegment(segment: Segment, durable: ScannedEnd, storage: Storage): Promise<ScannedEnd> {
 	const end = {offset: segmentHeaderBytes, nextSequence: segment.firstSequence};
+	let endBefore = end.nextSequence;
 	const window = new ReadAhead(storage);
 	window.set(segment.path, segmentHeaderBytes);
 	try {
@@ -24,9 +25,11 @@ export async function scanSegment(segment: Segment, durable: ScannedEnd, storage
 			}
 
 			window.skip(next.offset - window.position);
-			if (block) {
+			// A block that goes on from before the last one says that the last one's sequences are false.
+			if (block && block.firstSequence >= endBefore) {
+				endBefore = Math.min(end.nextSequence, block.firstSequence);
 				end.offset = window.position;
-				end.nextSequence = Math.max(end.nextSequence, block.nextSequence);
+				end.nextSequence = block.nextSequence;
 			}
 		}
 	} finally {
@@ -36,8 +39,12 @@ export async function scanSegment(segment: Segment, durable: ScannedEnd, storage
 	return end;
 }
 
-/** The end of the block at the window's start; undefined if there is none, or it does not check. */
-async function wholeBlock(window: ReadAhead, segment: Segment, nextSequence: number): Promise<ScannedEnd | undefined> {
+/** The block at the window's start, and where it ends; undefined if there is none, or it does not check. */
+async function wholeBlock(
+	window: ReadAhead,
+	segment: Segment,
+	nextSequence: number,
+): Promise<(ScannedEnd & {firstSequence: number}) | undefined> {
 	if (!(await window.fill(blockHeaderBytes, segment.end))) {
 		return undefined;
 	}
@@ -54,5 +61,6 @@ async function wholeBlock(window: ReadAhead, segment: Segment, nextSequence: num
 
 	const isWhole = checkPayload(window.view().subarray(blockHeaderBytes, bytes), header) === undefined;
 	window.prefetch(segment.end);
-	return isWhole ? {offset: window.position + bytes, nextSequence: header.firstSequence + header.records} : undefined;
+	const {firstSequence, records} = header;
+	return isWhole ? {offset: window.position + bytes, firstSequence, nextSequence: firstSequence + records} : undefined;
 }

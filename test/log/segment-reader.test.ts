@@ -236,8 +236,8 @@ const damages: Damage[] = [
 			const [one, two] = [blocks[2]!, blocks[3]!].map(({offset, bytes}) => file.subarray(offset, offset + bytes));
 			writeFileSync(join(directory, nameOf(4)), Buffer.concat([file.subarray(0, segmentHeaderBytes), two!, one!]));
 		},
-		found: without(4, 5),
-		lost: [{first: 4, last: 5}],
+		found: without(6, 7),
+		lost: [undefined, {first: 6, last: 7}],
 	},
 	{
 		name: 'a block twice in a row',
@@ -473,6 +473,20 @@ for (const end of ['closed', 'killed'] as const) {
 		t.is(cases, 24);
 	});
 }
+
+test('a block that checks, with sequences that the next one denies, costs itself and no other', async t => {
+	for (const read of [readAll, readAllSync]) {
+		const written = await writeLog(t, 'closed');
+		const {file, offset, bytes} = written.blocks[4]!;
+		const payload = Buffer.from(written.files.get(file)!.subarray(offset + blockHeaderBytes, offset + bytes));
+		replacePayload(written, 4, payload, {first: 10});
+		const directory = join(temporaryDirectory(t), 'queue');
+		lay(directory, written.files);
+		const {log, corruptions} = await openLog(t, directory);
+		t.deepEqual(await read(log), without(8, 9));
+		t.deepEqual(reported(corruptions), [{path: join(directory, file), offset, bytes, lost: {first: 8, last: 9}}]);
+	}
+});
 
 /** The checkpoint without its word of where to read on, which is only a hint. */
 function forgetBlockOffset(checkpoint: Buffer): Buffer {
