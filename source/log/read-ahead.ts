@@ -5,6 +5,9 @@ const initialBytes = 512 * 1024;
 /** A larger buffer is given back as soon as the block that needed it is consumed; a smaller one is worth keeping. */
 const hugeBytes = 8 * initialBytes;
 
+/** Enough for a file with less to read. */
+const smallBytes = 16 * 1024;
+
 /** A file with the reads under way, which need its descriptor: it is closed after the last, once the window has left. */
 type OpenFile = {descriptor: number; reads: number; isLeft: boolean};
 
@@ -17,7 +20,8 @@ export class ReadAhead {
 	#path = '';
 	/** Opened at the first read. */
 	#file: OpenFile | undefined;
-	#buffer: Buffer = Buffer.allocUnsafeSlow(initialBytes);
+	/** Allocated at the first read. */
+	#buffer: Buffer = Buffer.alloc(0);
 	/** The bytes read and not consumed are those from `#start` to `#stop`; the first stands at `#position` in the file. */
 	#start = 0;
 	#stop = 0;
@@ -75,7 +79,7 @@ export class ReadAhead {
 	async fill(wanted: number, limit: number): Promise<boolean> {
 		while (this.#stop - this.#start < wanted) {
 			if (this.#reading === undefined) {
-				this.#makeRoom(wanted);
+				this.#makeRoom(wanted, limit);
 				this.#startRead(limit);
 			}
 
@@ -105,7 +109,7 @@ export class ReadAhead {
 		}
 
 		this.#abandonRead(wanted);
-		this.#makeRoom(wanted);
+		this.#makeRoom(wanted, limit);
 		while (this.#stop - this.#start < wanted) {
 			const target = this.#target(limit);
 			const bytesRead = target ? this.#storage.readSync(this.#open().descriptor, target, this.#end) : 0;
@@ -189,9 +193,10 @@ export class ReadAhead {
 		return bytes > 0 ? this.#buffer.subarray(this.#stop, this.#stop + bytes) : undefined;
 	}
 
-	#makeRoom(wanted: number): void {
-		if (wanted > this.#buffer.byteLength || this.#isOversized(wanted)) {
-			this.#replace(Math.max(wanted, initialBytes));
+	#makeRoom(wanted: number, limit: number): void {
+		const usual = limit - this.#position > smallBytes ? initialBytes : smallBytes;
+		if (Math.max(wanted, usual) > this.#buffer.byteLength || this.#isOversized(wanted)) {
+			this.#replace(Math.max(wanted, usual));
 		} else if (this.#start > this.#buffer.byteLength / 2 || this.#buffer.byteLength - this.#start < wanted) {
 			this.#compact();
 		}

@@ -166,6 +166,7 @@ test('a failed read is told by the fill that waits for it, and the next one read
 test("a failed prefetch is nobody's error until its bytes are asked for", async t => {
 	const {storage, inject, pending} = faultyStorage();
 	const window = openWindow(t, storage, content(1000));
+	t.true(await window.fill(100, 500));
 	inject({method: 'read', code: 'EIO'});
 	window.prefetch(1000);
 	await new Promise(setImmediate);
@@ -179,6 +180,19 @@ test('a file that is not there is told as such, in both ways of reading', async 
 	window.set(join(temporaryDirectory(t), 'none'), 0);
 	await t.throwsAsync(window.fill(10, 100), {code: 'ENOENT'});
 	t.throws(() => window.fillSync(10, 100), {code: 'ENOENT'});
+});
+
+test('no more room is taken than there is to read, until there is more', async t => {
+	const {storage} = faultyStorage();
+	const file = content(windowBytes);
+	const window = openWindow(t, storage, file);
+	t.is(window.view().buffer.byteLength, 0);
+	t.true(await window.fill(100, 1000));
+	t.true(window.view().buffer.byteLength < windowBytes / 8);
+	t.true(window.view().equals(file.subarray(0, 1000)));
+	t.true(await window.fill(40_000, file.byteLength));
+	t.is(window.view().buffer.byteLength, windowBytes);
+	t.true(window.view().equals(file));
 });
 
 test('the room a large block took is given back by the next small read', async t => {
