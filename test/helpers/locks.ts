@@ -1,9 +1,11 @@
 import {type ChildProcess, spawn} from 'node:child_process';
 import {once} from 'node:events';
+import {createServer} from 'node:net';
 import {join} from 'node:path';
 import {createInterface, type Interface} from 'node:readline';
 import {setTimeout} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
+import {fileSystem} from '../../source/storage.ts';
 
 export type ChildOptions = {
 	/** A command that runs the child, such as `unshare` with its options. */
@@ -54,6 +56,15 @@ export async function holdInChild(t: ExecutionContext, directory: string, option
 export async function killChild(child: ChildProcess): Promise<void> {
 	child.kill('SIGKILL');
 	await once(child, 'close');
+}
+
+/** Leaves a socket that nobody listens on: a server removes only the name that it was bound to. */
+export async function leaveDeadSocket(path: string): Promise<void> {
+	const server = createServer().listen(`${path}.bound`);
+	await once(server, 'listening');
+	fileSystem.rename(`${path}.bound`, path);
+	server.close();
+	await once(server, 'close');
 }
 
 /** When a contender owned the directory, in nanoseconds of the clock that all processes of a system share. */

@@ -9,7 +9,15 @@ import {isClaimName, lockDirectory} from '../../source/log/directory-lock.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
 import {faultyStorage} from '../helpers/faulty-storage.ts';
 import {seed} from '../helpers/form.ts';
-import {type ChildOptions, contend, countOverlaps, holdInChild, killChild, startJson} from '../helpers/locks.ts';
+import {
+	type ChildOptions,
+	contend,
+	countOverlaps,
+	holdInChild,
+	killChild,
+	leaveDeadSocket,
+	startJson,
+} from '../helpers/locks.ts';
 import {onLinuxSerially, onUnixSerially} from '../helpers/platforms.ts';
 import {randomFrom} from '../helpers/random.ts';
 
@@ -501,15 +509,6 @@ async function serve(t: ExecutionContext, path: string, answer: (connection: Soc
 	t.teardown(() => server.close());
 	await once(server, 'listening');
 	return server;
-}
-
-/** Leaves a socket that nobody listens on: a server removes only the name that it was bound to. */
-async function leaveDeadSocket(path: string): Promise<void> {
-	const server = createServer().listen(`${path}.bound`);
-	await once(server, 'listening');
-	fileSystem.rename(`${path}.bound`, path);
-	server.close();
-	await once(server, 'close');
 }
 
 async function countDescriptors(): Promise<number> {

@@ -15,6 +15,7 @@ import {
 	holdInChild,
 	type JsonChild,
 	killChild,
+	leaveDeadSocket,
 	longestTakeover,
 	startJson,
 } from '../helpers/locks.ts';
@@ -253,32 +254,35 @@ onLinuxSerially('an owner without a descriptor left stays the owner', async t =>
 	await isFree(t, directory);
 });
 
-onLinuxSerially(
-	'a contender with few or no descriptors left takes it or leaves nothing, and never takes what is owned',
-	async t => {
-		const directory = temporaryDirectory(t);
-		const attempts = async () => {
-			const child = startJson(t, ['lock-scarce', directory, '8'], {under: inShell('ulimit -n 64')});
-			const lines = [];
-			for (const _ of range(0, 8)) {
-				lines.push((await child.next()) as {outcome: string; names: string[]});
-			}
+onLinuxSerially('a contender that runs out of descriptors leaves nothing, and takes nothing that is owned', async t => {
+	const directory = temporaryDirectory(t);
+	const attempts = async () => {
+		const child = startJson(t, ['lock-scarce', directory, '8'], {under: inShell('ulimit -n 64')});
+		const lines = [];
+		for (const _ of range(0, 8)) {
+			lines.push((await child.next()) as {outcome: string; names: string[]});
+		}
 
-			return lines;
-		};
-		const free = await attempts();
-		t.deepEqual([...new Set(free.map(({outcome}) => outcome))], ['QUEUE_STORAGE', 'taken']);
-		t.true(free.every(({names}) => names.length === 0));
+		return lines;
+	};
+	const free = await attempts();
+	t.deepEqual([...new Set(free.map(({outcome}) => outcome))], ['QUEUE_STORAGE', 'taken']);
+	t.true(free.every(({names}) => names.length === 0));
 
-		const lock = await lockDirectory(directory, fileSystem);
-		const owned = await attempts();
-		t.deepEqual([...new Set(owned.map(({outcome}) => outcome))], ['QUEUE_STORAGE', 'QUEUE_LOCKED']);
-		t.true(owned.every(({names}) => names.length === 1));
-		await isOwned(t, directory, process.pid);
-		await lock.release();
-		await isFree(t, directory);
-	},
-);
+	const lock = await lockDirectory(directory, fileSystem);
+	const [ownName] = readdirSync(directory);
+	for (const digit of range(0, 6)) {
+		// There are more claims to look at than descriptors to do it with.
+		await leaveDeadSocket(join(directory, `lock-00000000-1-${String(digit).repeat(12)}`));
+	}
+
+	const owned = await attempts();
+	t.deepEqual([...new Set(owned.map(({outcome}) => outcome))], ['QUEUE_STORAGE', 'QUEUE_LOCKED']);
+	t.true(owned.every(({names}) => names.includes(ownName!)));
+	await isOwned(t, directory, process.pid);
+	await lock.release();
+	await isFree(t, directory);
+});
 
 onUnixSerially('a child that outlives a killed owner does not keep its directory', async t => {
 	const directory = temporaryDirectory(t);
