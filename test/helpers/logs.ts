@@ -1,13 +1,11 @@
 import {createHash} from 'node:crypto';
-import {cpSync, lstatSync, readdirSync, readFileSync, readlinkSync} from 'node:fs';
-import {basename, join, relative} from 'node:path';
+import {lstatSync, readdirSync, readFileSync, readlinkSync} from 'node:fs';
+import {join, relative} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import type {Corruption} from '../../source/errors.ts';
 import {msgpackCodec} from '../../source/format/codec.ts';
-import {isClaimName} from '../../source/log/directory-lock.ts';
 import {SegmentLog, type SegmentLogOptions} from '../../source/log/segment-log.ts';
 import {fileSystem} from '../../source/storage.ts';
-import {temporaryDirectory} from './temporary-directory.ts';
 
 export type TestRecord = {id: number; text: string};
 
@@ -82,18 +80,6 @@ export async function readAll<T>(log: SegmentLog<T>): Promise<Array<[number, T]>
 /** The numbered records from a sequence to another, as the two functions above give them. */
 export function numbered(from: number, to: number): Array<[number, TestRecord]> {
 	return recordsAt(from, to).map((record, index) => [from + index, record]);
-}
-
-/** What a killed process leaves: a copy of its directory, on which the next one starts. */
-export function copyOf(t: ExecutionContext, directory: string): string {
-	const copy = temporaryDirectory(t);
-	copyDirectory(directory, copy);
-	return copy;
-}
-
-/** Copies a directory without the sockets of its lock, which cannot be copied. */
-export function copyDirectory(from: string, to: string): void {
-	cpSync(from, to, {recursive: true, filter: path => !isClaimName(basename(path))});
 }
 
 /** The names of the segments, in order. */

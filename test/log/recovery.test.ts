@@ -30,7 +30,6 @@ import type {SegmentLog} from '../../source/log/segment-log.ts';
 import {faultyStorage} from '../helpers/faulty-storage.ts';
 import {
 	appendBlocks,
-	copyOf,
 	fingerprint,
 	numbered,
 	openLog,
@@ -40,7 +39,7 @@ import {
 	type TestRecord,
 } from '../helpers/logs.ts';
 import {onUnix} from '../helpers/platforms.ts';
-import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+import {copyOf, temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const nameOf = (sequence: number) => `${String(sequence).padStart(20, '0')}.log`;
 

@@ -17,7 +17,6 @@ import type {Storage} from '../../source/storage.ts';
 import {faultyStorage, unsyncedStorage} from '../helpers/faulty-storage.ts';
 import {
 	appendBlocks,
-	copyOf,
 	fingerprint,
 	numbered,
 	type OpenedLog,
@@ -30,7 +29,7 @@ import {
 	segmentNames,
 	type TestRecord,
 } from '../helpers/logs.ts';
-import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+import {copyOf, temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const nameOf = (sequence: number) => `${String(sequence).padStart(20, '0')}.log`;
 

@@ -11,9 +11,8 @@ import {
 } from '../../source/index.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
 import {faultyStorage} from '../helpers/faulty-storage.ts';
-import {copyOf} from '../helpers/logs.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
-import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+import {copyOf, temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const durabilities: Durability[] = ['spill', 'write', 'fsync'];
 

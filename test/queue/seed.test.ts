@@ -1,18 +1,11 @@
-import {cpSync, existsSync, readdirSync} from 'node:fs';
+import {existsSync, readdirSync} from 'node:fs';
 import {join} from 'node:path';
-import test, {type ExecutionContext} from 'ava';
+import test from 'ava';
 import {DiskQueue, type Durability} from '../../source/index.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
-import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+import {copyOf, temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const durabilities: Durability[] = ['spill', 'write', 'fsync'];
-
-/** What a process killed now would leave. */
-function copyOf(t: ExecutionContext, directory: string): string {
-	const copy = temporaryDirectory(t);
-	cpSync(directory, copy, {recursive: true, filter: path => !/lock-[^/]*$/.test(path)});
-	return copy;
-}
 
 test('opening creates the directory, and a new queue is empty', async t => {
 	const directory = join(temporaryDirectory(t), 'not', 'yet');
