@@ -4,6 +4,7 @@ import {blockHeaderBytes, encodeBlockHeader} from '../format/block.ts';
 import {checkpointFileBytes, type Delivered} from '../format/checkpoint.ts';
 import type {Codec} from '../options.ts';
 import type {Storage} from '../storage.ts';
+import {CallsUnderWay} from './calls-under-way.ts';
 import {CheckpointFile, type CheckpointState} from './checkpoint-file.ts';
 import {quarantineAgain, quarantineSize, syncQuarantine} from './quarantine.ts';
 import {endOf, type Recovered, type RecoveryReport, recover} from './recovery.ts';
@@ -50,6 +51,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	/** What an earlier run had delivered out of order. */
 	readonly delivered: Delivered;
 	readonly reader: SegmentReader<T>;
+	readonly #calls: CallsUnderWay;
 	readonly #segments: Segment[];
 	readonly #segmentBytes: number;
 	readonly #checkpoint: CheckpointFile;
@@ -88,13 +90,13 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	private constructor(
 		directory: string,
 		options: SegmentLogOptions<T>,
-		recovered: Recovered,
-		checkpoint: CheckpointFile,
+		{calls, checkpoint, recovered}: {calls: CallsUnderWay; checkpoint: CheckpointFile; recovered: Recovered},
 	) {
 		this.directory = directory;
 		this.queueId = recovered.queueId;
 		this.codec = options.codec;
-		this.storage = options.storage;
+		this.#calls = calls;
+		this.storage = calls.storage;
 		this.onCorruption = options.onCorruption;
 		this.report = corruption => {
 			if (corruption.quarantine) {
@@ -123,13 +125,16 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 	/** Recovers the log of a directory. */
 	static async open<T>(directory: string, options: SegmentLogOptions<T>): Promise<SegmentLog<T>> {
-		const checkpoint = new CheckpointFile(directory, options.storage);
+		const calls = new CallsUnderWay(options.storage);
+		const checkpoint = new CheckpointFile(directory, calls.storage);
 		try {
-			const {codec, onCorruption, storage} = options;
+			const {codec, onCorruption} = options;
+			const {storage} = calls;
 			const recovered = await recover(directory, checkpoint, {codecName: codec.name, onCorruption, storage});
-			return new SegmentLog(directory, options, recovered, checkpoint);
+			return new SegmentLog(directory, options, {calls, checkpoint, recovered});
 		} catch (error) {
 			checkpoint.close();
+			await calls.end();
 			throw error instanceof QueueError
 				? error
 				: new QueueStorageError('open the queue in', directory, error, 'Nothing was deleted.');
@@ -296,7 +301,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 				await this.#closeCheckpoint();
 			}
 		} finally {
-			this.closeFiles();
+			await this.closeFiles();
 		}
 	}
 
@@ -307,11 +312,12 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		}
 	}
 
-	/** Gives the descriptors back; what was not written stays unwritten. */
-	closeFiles(): void {
+	/** Gives the descriptors back, the last of them when no call needs it; what was not written stays unwritten. */
+	async closeFiles(): Promise<void> {
 		this.reader.close();
 		this.#sealActive();
 		this.#checkpoint.close();
+		await this.#calls.end();
 	}
 
 	#encode(records: T[]): Uint8Array {

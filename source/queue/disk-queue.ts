@@ -82,7 +82,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 			reclaimed: (segments, bytes) => queue.#emitSoon('reclaim', [{segments, bytes}]),
 		});
 		const deadLetter = await openDeadLetter(resolved).catch(async error => {
-			log.closeFiles();
+			await log.closeFiles();
 			await lock.release();
 			throw error;
 		});

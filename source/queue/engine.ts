@@ -125,7 +125,7 @@ export class Engine<T> implements DeliveryOwner<T> {
 	/** Lets everything go as it was found, after a start that failed. */
 	async abandon(): Promise<void> {
 		this.#forgetExit();
-		this.#log.closeFiles();
+		await this.#log.closeFiles();
 		await this.#lock.release();
 		await this.#deadLetter?.close();
 	}

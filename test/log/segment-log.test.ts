@@ -29,6 +29,7 @@ import {
 	segmentNames,
 	type TestRecord,
 } from '../helpers/logs.ts';
+import {nextTurn} from '../helpers/queues.ts';
 import {copyOf, temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const nameOf = (sequence: number) => `${String(sequence).padStart(20, '0')}.log`;
@@ -1300,6 +1301,37 @@ test('a close that cannot sync gives its descriptors back and says so, and the r
 	t.false(again.recovery.isClean);
 	t.deepEqual(readAllSync(again), numbered(0, 6));
 });
+
+for (const [call, begin] of [
+	['sync', (log: SegmentLog<TestRecord>) => log.syncRecords()],
+	['read', (log: SegmentLog<TestRecord>) => log.reader.load()],
+] as const) {
+	test(`a close that fails waits for a ${call} under way, which needs its descriptor`, async t => {
+		const directory = temporaryDirectory(t);
+		const {log: earlier} = await openLog(t, directory);
+		appendBlocks(earlier, 3);
+		await earlier.close();
+		const {storage, hold, inject, operations} = faultyStorage();
+		const {log} = await openLog(t, directory, {storage});
+		appendBlocks(log, 1);
+		log.reader.next();
+		operations.length = 0;
+		const release = hold(call);
+		const begun = begin(log).catch(() => {});
+		inject({method: 'sync', code: 'EIO'});
+		const closing = log.close();
+		let isClosed = false;
+		closing.catch(() => {
+			isClosed = true;
+		});
+		await nextTurn();
+		t.false(isClosed);
+		release();
+		await t.throwsAsync(closing, {instanceOf: QueueStorageError});
+		t.is(operations.filter(each => each === `close ${nameOf(0)}`).length, call === 'read' ? 2 : 1);
+		await begun;
+	});
+}
 
 test('the checkpoint is allocated with the first segment, in full', async t => {
 	const directory = temporaryDirectory(t);
