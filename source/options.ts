@@ -77,8 +77,9 @@ export type DiskQueueOptions<T> = {
 	 */
 	maxAttempts?: number | undefined;
 	/**
-	 * Where rejected records go, and those delivered `maxAttempts` times: another open queue, or the path of a directory,
-	 * opened and closed with this queue. Without it they are dropped, counted and emitted.
+	 * Where rejected records go, and those delivered `maxAttempts` times: the path of a directory, opened with `'fsync'` and
+	 * closed with this queue; or another open queue, whose own durability then counts for them. Without it they are
+	 * dropped, counted and emitted.
 	 * @default none
 	 */
 	deadLetter?: string | DeadLetterQueue<T> | undefined;

@@ -541,16 +541,20 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	}
 }
 
-/** Opens the dead-letter queue that is given as a directory. What is put there must be no less durable than here. */
+/**
+ * Opens the dead-letter queue that is given as a directory. A record that a sync has made durable here leaves when it is
+ * there: so it must be durable there at once.
+ */
 async function openDeadLetter<T>(options: ResolvedOptions<T>): Promise<DeadLetterTarget<T> | undefined> {
-	const {deadLetter, durability, codec} = options;
+	const {deadLetter, codec, storage} = options;
 	if (typeof deadLetter !== 'string') {
 		return deadLetter && {queue: deadLetter, close: async () => {}};
 	}
 
 	const queue: DiskQueue<DeadLetter<T>> = await DiskQueue.open<DeadLetter<T>>(deadLetter, {
-		durability: durability === 'fsync' ? 'fsync' : 'write',
+		durability: 'fsync',
 		codec: codec as never,
+		storage,
 	});
 	return {queue, close: () => queue.close()};
 }

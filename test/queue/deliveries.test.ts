@@ -6,6 +6,7 @@ import test from 'ava';
 import {pEvent} from 'p-event';
 import {type DeadLetter, DiskQueue, type Drop, type Durability, diskQueue} from '../../source/index.ts';
 import {collect} from '../contract/queue-contract.ts';
+import {faultyStorage} from '../helpers/faulty-storage.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
@@ -145,6 +146,25 @@ for (const durability of durabilities) {
 			await nextTurn();
 			t.deepEqual(drops, dropped);
 		}
+	});
+}
+
+for (const durability of durabilities) {
+	test(`${durability}: a rejected record is done here when it is on the device in the dead-letter directory`, async t => {
+		const {storage, hold} = faultyStorage();
+		const deadLetter = join(temporaryDirectory(t), 'dead');
+		const queue = await openQueue<number>(t, {durability, deadLetter, storage});
+		await queue.put(1);
+		const delivery = await queue.receive();
+		await queue.sync();
+		const release = hold('sync');
+		t.teardown(release);
+		delivery.reject();
+		await nextTurn();
+		t.like(queue.stats(), {deadLettered: 0, inFlight: 1});
+		release();
+		await queue.join();
+		t.like(queue.stats(), {deadLettered: 1, inFlight: 0});
 	});
 }
 
