@@ -9,7 +9,7 @@ import type {Storage} from '../storage.ts';
 import type {CheckpointFile} from './checkpoint-file.ts';
 import {listSegments, readHeader, readQueueIds, refuseNewer} from './found-files.ts';
 import {copiesOf, nextBlock, quarantineFile, syncQuarantine} from './quarantine.ts';
-import {type Segment, segmentAt} from './segment.ts';
+import {endOf, type Segment, segmentAt} from './segment.ts';
 import {type ScannedEnd, scanSegment} from './segment-scan.ts';
 
 /** What opening a directory found and did. */
@@ -92,12 +92,6 @@ export async function recover(
 	await keepAside(recovery);
 	complete(recovery);
 	return recovery;
-}
-
-/** The end of a log as a checkpoint names it. */
-export function endOf(segments: Segment[], nextSequence: number): Checkpoint['end'] {
-	const last = segments.at(-1);
-	return {nextSequence, segment: last?.firstSequence ?? nextSequence, offset: last?.end ?? 0};
 }
 
 function emptyReport(): RecoveryReport {

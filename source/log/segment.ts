@@ -1,5 +1,6 @@
 import {join} from 'node:path';
 import type {BlockHeader} from '../format/block.ts';
+import type {Checkpoint} from '../format/checkpoint.ts';
 import {segmentFileName} from '../format/file-name.ts';
 import {segmentIdentity} from '../format/segment-header.ts';
 
@@ -29,6 +30,12 @@ export function segmentAt(directory: string, queueId: Buffer, firstSequence: num
 		syncedSequence: firstSequence,
 		next: undefined,
 	};
+}
+
+/** The end of a log as a checkpoint names it. */
+export function endOf(segments: readonly Segment[], nextSequence: number): Checkpoint['end'] {
+	const last = segments.at(-1);
+	return {nextSequence, segment: last?.firstSequence ?? nextSequence, offset: last?.end ?? 0};
 }
 
 /** The sequence from which on the next segment has the records; infinite for the last one. */

@@ -1,0 +1,50 @@
+import type {Corruption} from '../errors.ts';
+import type {Storage} from '../storage.ts';
+import {quarantineAgain, quarantineSize, syncQuarantine} from './quarantine.ts';
+
+/** The copies of damaged bytes that a log has made: what they take, and which of them a power cut could take. */
+export class QuarantinedCopies {
+	readonly #directory: string;
+	readonly #storage: Storage;
+	#bytes: number;
+	/** Damage, by the path of its copy. */
+	readonly #unsynced = new Map<string, Corruption>();
+
+	constructor(directory: string, storage: Storage) {
+		this.#directory = directory;
+		this.#storage = storage;
+		this.#bytes = quarantineSize(directory, storage);
+	}
+
+	/** Bytes of all that is in quarantine. */
+	get bytes(): number {
+		return this.#bytes;
+	}
+
+	/** Counts the copy of some damage, if there is one. */
+	add(corruption: Corruption): void {
+		if (corruption.quarantine) {
+			this.#bytes = quarantineSize(this.#directory, this.#storage);
+			this.#unsynced.set(corruption.quarantine, corruption);
+		}
+	}
+
+	/** Forces the copies to the device. After a failure they are made anew: no later sync could vouch for them. */
+	async sync(): Promise<void> {
+		const copies = [...this.#unsynced.entries()];
+		const paths = copies.map(([path]) => path);
+		try {
+			await syncQuarantine(this.#directory, paths, this.#storage);
+		} catch (error) {
+			for (const [, corruption] of copies) {
+				quarantineAgain(corruption, this.#storage);
+			}
+
+			throw error;
+		}
+
+		for (const path of paths) {
+			this.#unsynced.delete(path);
+		}
+	}
+}

@@ -1,0 +1,148 @@
+import {encodeBlockHeader} from '../format/block.ts';
+import type {Checkpoint} from '../format/checkpoint.ts';
+import type {Storage} from '../storage.ts';
+import {endOf, type Segment, segmentAt} from './segment.ts';
+import type {AppendedBlock} from './segment-reader.ts';
+import {SegmentWriter} from './segment-writer.ts';
+
+/** Where the segments of a log are, and what goes into their headers. */
+export type SegmentPlace = {directory: string; queueId: Buffer; codecName: string; storage: Storage};
+
+/** The segments of a log in order: the last one, the active, is appended to, the others are sealed. */
+export class SegmentList {
+	readonly #place: SegmentPlace;
+	readonly #segments: Segment[];
+	#nextSequence: number;
+	#writer: SegmentWriter | undefined;
+	/** Whether the last segment may be gone on with: not after a crash, and not once another was begun. */
+	#isLastUsable: boolean;
+	/** Told of a segment before its file goes. */
+	readonly #leave: (segment: Segment) => void;
+
+	constructor(
+		place: SegmentPlace,
+		{segments, nextSequence, isClean}: {segments: Segment[]; nextSequence: number; isClean: boolean},
+		leave: (segment: Segment) => void,
+	) {
+		this.#place = place;
+		this.#segments = segments;
+		this.#nextSequence = nextSequence;
+		this.#isLastUsable = isClean;
+		this.#leave = leave;
+	}
+
+	get all(): readonly Segment[] {
+		return this.#segments;
+	}
+
+	get nextSequence(): number {
+		return this.#nextSequence;
+	}
+
+	get bytes(): number {
+		return this.#segments.reduce((sum, {end}) => sum + end, 0);
+	}
+
+	/** Where the log ends now. */
+	get end(): Checkpoint['end'] {
+		return endOf(this.#segments, this.#nextSequence);
+	}
+
+	/** The writer of the active segment, if it was written to since the open. */
+	get writer(): SegmentWriter | undefined {
+		return this.#writer;
+	}
+
+	/** Whether a block of so many bytes needs a fresh segment: the first block of one always has room. */
+	needsRoll(blockBytes: number, segmentBytes: number): boolean {
+		const writer = this.#writer ?? this.#reopenLast();
+		return !writer || writer.isSpoiled || (writer.hasBlocks && writer.segment.end + blockBytes > segmentBytes);
+	}
+
+	/** Starts the next segment. */
+	roll(): void {
+		const {directory, queueId, codecName, storage} = this.#place;
+		const segment = segmentAt(directory, queueId, this.#nextSequence, 0);
+		this.#removeFrom(segment.firstSequence);
+		const writer = SegmentWriter.create(segment, {queueId, firstSequence: segment.firstSequence, codecName}, storage);
+		this.seal();
+		this.#writer = writer;
+		const last = this.#segments.at(-1);
+		if (last) {
+			last.next = segment;
+		}
+
+		this.#segments.push(segment);
+	}
+
+	/** Appends a block to the active segment: from here on it survives the end of this process. All or nothing. */
+	append(payload: Uint8Array, records: number): AppendedBlock {
+		const writer = this.#writer!;
+		const {segment} = writer;
+		const place = {records, firstSequence: this.#nextSequence, appendedAt: Date.now()};
+		const offset = segment.end;
+		writer.append([encodeBlockHeader(payload, place, segment.identity), payload]);
+		this.#nextSequence += records;
+		return {segment, ...place, offset, bytes: segment.end - offset};
+	}
+
+	/** Finishes the active segment: what is appended next goes into a fresh one. */
+	seal(): void {
+		this.#writer?.close();
+		this.#writer = undefined;
+		this.#isLastUsable = false;
+	}
+
+	/** Takes back what was appended from a sequence on; a fresh segment follows. */
+	rewindTo(sequence: number): void {
+		this.seal();
+		this.#nextSequence = sequence;
+		this.#removeFrom(sequence);
+	}
+
+	/** The first segment, if all its records are before a sequence, and no more can come. */
+	firstBefore(sequence: number): Segment | undefined {
+		const [first] = this.#segments;
+		const end = first?.next?.firstSequence ?? (this.#writer || this.#isLastUsable ? undefined : this.#nextSequence);
+		return end !== undefined && end <= sequence ? first : undefined;
+	}
+
+	removeFirst(): void {
+		const [first] = this.#segments;
+		this.#leave(first!);
+		this.#place.storage.unlink(first!.path);
+		this.#segments.shift();
+	}
+
+	removeAll(): void {
+		this.seal();
+		while (this.#segments.length > 0) {
+			this.removeFirst();
+		}
+	}
+
+	/** Goes on in the last segment of a log that was closed in order. */
+	#reopenLast(): SegmentWriter | undefined {
+		const last = this.#segments.at(-1);
+		if (last && this.#isLastUsable) {
+			this.#writer = SegmentWriter.reopen(last, this.#place.storage);
+			last.syncedSequence = this.#nextSequence;
+		}
+
+		return this.#writer;
+	}
+
+	/** Removes the segments from a sequence on: nothing in them counts, and what comes next needs their names. */
+	#removeFrom(sequence: number): void {
+		for (let last = this.#segments.at(-1); last && last.firstSequence >= sequence; last = this.#segments.at(-1)) {
+			this.seal();
+			this.#leave(last);
+			this.#place.storage.unlink(last.path);
+			this.#segments.pop();
+			const newLast = this.#segments.at(-1);
+			if (newLast) {
+				newLast.next = undefined;
+			}
+		}
+	}
+}
