@@ -1,4 +1,7 @@
-// Reads 200,000 flights, and sums up delays by distance in a sink that is slower than the source.
+// Reads 200,000 flights from JSON, or those of another file in JSON or CSV, and sums up delays by distance in a sink that
+// is slower than the source.
+//
+//     node etl.js --file flights.csv      (with the columns delay, distance and time)
 //
 // Stop it with Ctrl-C or kill -9 whenever you like and start it again: it goes on where it was, and the figures at the
 // end are those of an uninterrupted run. Two things make that so:
@@ -9,15 +12,21 @@
 //   rename, before it confirms a batch: a flight that comes again is known by its number, and passed over.
 import {createReadStream} from 'node:fs';
 import {mkdir, readFile, rename, rm, writeFile} from 'node:fs/promises';
-import {join} from 'node:path';
-import {Writable} from 'node:stream';
+import {extname, join} from 'node:path';
+import {type Duplex, Writable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
 import {setTimeout as pause} from 'node:timers/promises';
+import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {JSONParser} from '@streamparser/json-node';
+import {parse as parseCsv} from 'csv-parse';
 import {DiskQueue, diskQueue} from 'disq';
+import {count, showProgress} from './helpers/progress.ts';
 
-type Flight = {number: number; delay: number; distance: number; time: number};
+type Flight = {number: number; delay: number; distance: number};
+type Row = {delay: number; distance: number};
+/** What the parsers give: that of JSON wraps its values. */
+type Parsed = Row | {value: Row};
 type Band = {flights: number; delayMinutes: number; late: number};
 type Progress = {next: number; bands: Record<string, Band>};
 
@@ -26,6 +35,11 @@ const lateMinutes = 15;
 
 const {values} = parseArgs({
 	options: {
+		/** The flights: an array in a JSON file, or a CSV file with a line of names. */
+		file: {
+			type: 'string',
+			default: fileURLToPath(new URL('../data/flights-200k.json', import.meta.resolve('vega-datasets'))),
+		},
 		/** Where the queue, the progress and the result are kept. */
 		directory: {type: 'string', default: 'flights-etl'},
 		/** How long the sink takes for a batch, in milliseconds. */
@@ -34,8 +48,7 @@ const {values} = parseArgs({
 		interval: {type: 'string', default: '1000'},
 	},
 });
-const directory = values.directory;
-const data = new URL('../data/flights-200k.json', import.meta.resolve('vega-datasets'));
+const {file, directory} = values;
 
 /** Sums up flights in batches. A batch is confirmed once its sums are saved. */
 class DelaysByDistance extends Writable {
@@ -88,12 +101,20 @@ class DelaysByDistance extends Writable {
 	}
 }
 
-/** Parses the file as a stream, numbers the flights, and leaves out the first `skipped`. */
-async function* numberFlights(values: AsyncIterable<{value: unknown}>, skipped: number): AsyncGenerator<Flight> {
+/** Parses a file as a stream of its values. */
+function parserOf(file: string): Duplex {
+	return extname(file) === '.csv'
+		? parseCsv({columns: true, cast: true})
+		: new JSONParser({paths: ['$.*'], keepStack: false});
+}
+
+/** The transformation: numbers the flights, keeps what is summed up, and leaves out the first `skipped`. */
+async function* numberFlights(values: AsyncIterable<Parsed>, skipped: number): AsyncGenerator<Flight> {
 	let number = 0;
-	for await (const {value} of values) {
+	for await (const parsed of values) {
+		const {delay, distance} = 'value' in parsed ? parsed.value : parsed;
 		if (number >= skipped) {
-			yield {...(value as Omit<Flight, 'number'>), number};
+			yield {number, delay, distance};
 		}
 
 		number++;
@@ -104,20 +125,6 @@ async function* numberFlights(values: AsyncIterable<{value: unknown}>, skipped: 
 async function replaceFile(file: string, content: string): Promise<void> {
 	await writeFile(`${file}.new`, content);
 	await rename(`${file}.new`, file);
-}
-
-/** Writes one line over and over on a terminal, and line after line elsewhere. */
-function showProgress(line: () => string): {stop(): void} {
-	const isTerminal = process.stdout.isTTY;
-	const show = () => process.stdout.write(isTerminal ? `\r\u001B[K${line()}` : `${line()}\n`);
-	const timer = setInterval(show, isTerminal ? 100 : Number(values.interval));
-	return {
-		stop() {
-			clearInterval(timer);
-			show();
-			process.stdout.write(isTerminal ? '\n' : '');
-		},
-	};
 }
 
 function summarise(bands: Record<string, Band>): string {
@@ -132,7 +139,6 @@ function summarise(bands: Record<string, Band>): string {
 	return JSON.stringify(rows, undefined, '\t');
 }
 
-const count = new Intl.NumberFormat('en').format;
 const progressFile = join(directory, 'progress.json');
 const queueDirectory = join(directory, 'queue');
 const resultFile = join(directory, 'delays-by-distance.json');
@@ -152,11 +158,11 @@ if (skipped > 0) {
 const progress = showProgress(() => {
 	const {nextSequence, memoryRecords, diskRecords, diskBytes} = queue.stats();
 	return `read ${count(nextSequence)} | in memory ${count(memoryRecords)} | on disk ${count(diskRecords)} (${count(diskBytes)} bytes) | delivered ${count(sink.progress.next)}`;
-});
+}, Number(values.interval));
 try {
 	await pipeline(
-		createReadStream(data),
-		new JSONParser({paths: ['$.*'], keepStack: false}),
+		createReadStream(file),
+		parserOf(file),
 		values => numberFlights(values, skipped),
 		diskQueue(queue),
 		sink,

@@ -1,37 +1,9 @@
-import {spawn} from 'node:child_process';
-import {readdirSync, readFileSync} from 'node:fs';
+import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {createInterface} from 'node:readline';
+import {fileURLToPath} from 'node:url';
 import test from 'ava';
+import {examplesDirectory, runExample as run} from './helpers/examples.ts';
 import {temporaryDirectory} from './helpers/temporary-directory.ts';
-
-const examples = join(import.meta.dirname, '../examples');
-
-type Run = {lines: string[]; code: number | null; signal: NodeJS.Signals | null; errors: string};
-
-/** Runs an example to its end. `onLine` may end it earlier, by a signal. */
-async function run(
-	name: string,
-	args: string[],
-	onLine: (line: string) => NodeJS.Signals | undefined = () => undefined,
-): Promise<Run> {
-	const child = spawn(process.execPath, [join(examples, `${name}.js`), ...args], {stdio: ['ignore', 'pipe', 'pipe']});
-	const lines: string[] = [];
-	let errors = '';
-	child.stderr.setEncoding('utf8').on('data', text => {
-		errors += text;
-	});
-	createInterface({input: child.stdout}).on('line', line => {
-		lines.push(line);
-		const signal = onLine(line);
-		if (signal && !child.killed) {
-			child.kill(signal);
-		}
-	});
-	return new Promise(resolve => {
-		child.on('close', (code, signal) => resolve({lines, code, signal, errors}));
-	});
-}
 
 const etlArguments = (directory: string, pause: number) => [
 	...['--directory', directory],
@@ -40,12 +12,13 @@ const etlArguments = (directory: string, pause: number) => [
 ];
 
 test('every example has a test here', t => {
-	const names = readdirSync(examples).filter(name => name.endsWith('.js'));
-	t.deepEqual(names.sort(), ['etl.js', 'fifty.js', 'producers-consumers.js']);
+	const names = readdirSync(examplesDirectory).filter(name => name.endsWith('.js'));
+	const tested = ['etl.js', 'fifty.js', 'producers-consumers.js'];
+	t.deepEqual(names.sort(), tested);
 });
 
 test('fifty puts and gets go through a cache of ten, in order', async t => {
-	const {lines, code, errors} = await run('fifty', [join(temporaryDirectory(t), 'queue')]);
+	const {lines, code, errors} = await run(t, 'fifty', [join(temporaryDirectory(t), 'queue')]);
 	t.is(code, 0, errors);
 	t.is(lines[0], '50 records wait: 10 in memory, 40 on disk');
 	t.deepEqual(
@@ -55,7 +28,7 @@ test('fifty puts and gets go through a cache of ten, in order', async t => {
 });
 
 test('two producers and two consumers share the tasks, each done once', async t => {
-	const {lines, code, errors} = await run('producers-consumers', [join(temporaryDirectory(t), 'queue')]);
+	const {lines, code, errors} = await run(t, 'producers-consumers', [join(temporaryDirectory(t), 'queue')]);
 	t.is(code, 0, errors);
 	t.is(lines.at(-1), '100 tasks done');
 	const tasks = lines.slice(0, -1).map(line => line.replace(/^(left|right) did /, ''));
@@ -65,25 +38,44 @@ test('two producers and two consumers share the tasks, each done once', async t 
 
 test('the ETL job killed twice and stopped once ends with the figures of an uninterrupted run', async t => {
 	const whole = temporaryDirectory(t);
-	const uninterrupted = await run('etl', etlArguments(whole, 0));
+	const uninterrupted = await run(t, 'etl', etlArguments(whole, 0));
 	t.is(uninterrupted.code, 0, uninterrupted.errors);
 	const figures = readFileSync(join(whole, 'delays-by-distance.json'), 'utf8');
 	const flights = JSON.parse(figures).reduce((sum: number, band: {flights: number}) => sum + band.flights, 0);
 	t.is(flights, 200_000);
 
 	const directory = temporaryDirectory(t);
-	const killed = await run('etl', etlArguments(directory, 5), () => 'SIGKILL');
+	const killed = await run(t, 'etl', etlArguments(directory, 5), () => 'SIGKILL');
 	t.is(killed.signal, 'SIGKILL');
-	const again = await run('etl', etlArguments(directory, 5), deliveredBeyond(40_000, 'SIGKILL'));
+	const again = await run(t, 'etl', etlArguments(directory, 5), deliveredBeyond(40_000, 'SIGKILL'));
 	t.is(again.signal, 'SIGKILL');
 	t.true(again.lines[0]!.startsWith('Going on: '), again.lines[0]);
-	const stopped = await run('etl', etlArguments(directory, 5), deliveredBeyond(90_000, 'SIGINT'));
+	const stopped = await run(t, 'etl', etlArguments(directory, 5), deliveredBeyond(90_000, 'SIGINT'));
 	t.is(stopped.code, 0, stopped.errors);
 	t.is(stopped.lines.at(-1), 'Stopped. Start again to go on.');
-	const last = await run('etl', etlArguments(directory, 0));
+	const last = await run(t, 'etl', etlArguments(directory, 0));
 	t.is(last.code, 0, last.errors);
 	t.is(readFileSync(join(directory, 'delays-by-distance.json'), 'utf8'), figures);
 	t.deepEqual(readdirSync(directory), ['delays-by-distance.json']);
+});
+
+test('the ETL job reads CSV as it reads JSON', async t => {
+	const json = fileURLToPath(new URL('../data/flights-10k.json', import.meta.resolve('vega-datasets')));
+	const flights = JSON.parse(readFileSync(json, 'utf8')) as Array<Record<string, number>>;
+	const csv = join(temporaryDirectory(t), 'flights.csv');
+	const names = Object.keys(flights[0]!);
+	const rows = flights.map(flight => names.map(name => flight[name]).join(','));
+	writeFileSync(csv, [names.join(','), ...rows, ''].join('\n'));
+	const figures: string[] = [];
+	for (const file of [json, csv]) {
+		const directory = temporaryDirectory(t);
+		const {lines, code, errors} = await run(t, 'etl', [...etlArguments(directory, 0), '--file', file]);
+		t.is(code, 0, errors);
+		t.true(lines.at(-1)!.startsWith('10,000 flights summed up'), lines.at(-1));
+		figures.push(readFileSync(join(directory, 'delays-by-distance.json'), 'utf8'));
+	}
+
+	t.is(figures[1], figures[0]);
 });
 
 function deliveredBeyond(count: number, signal: NodeJS.Signals): (line: string) => NodeJS.Signals | undefined {
