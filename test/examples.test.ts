@@ -13,7 +13,7 @@ const etlArguments = (directory: string, pause: number) => [
 
 test('every example has a test here', t => {
 	const names = readdirSync(examplesDirectory).filter(name => name.endsWith('.js'));
-	const tested = ['etl.js', 'fifty.js', 'producers-consumers.js', 'upload.js'];
+	const tested = ['etl.js', 'fifty.js', 'ingest.js', 'producers-consumers.js', 'upload.js'];
 	t.deepEqual(names.sort(), tested);
 });
 
