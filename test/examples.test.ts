@@ -1,7 +1,7 @@
 import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import test from 'ava';
+import {dataFile, dataOf} from './helpers/data.ts';
 import {examplesDirectory, runExample as run} from './helpers/examples.ts';
 import {temporaryDirectory} from './helpers/temporary-directory.ts';
 
@@ -60,8 +60,8 @@ test('the ETL job killed twice and stopped once ends with the figures of an unin
 });
 
 test('the ETL job reads CSV as it reads JSON', async t => {
-	const json = fileURLToPath(new URL('../data/flights-10k.json', import.meta.resolve('vega-datasets')));
-	const flights = JSON.parse(readFileSync(json, 'utf8')) as Array<Record<string, number>>;
+	const json = dataFile('flights-10k.json');
+	const flights = dataOf<Record<string, number>>('flights-10k.json');
 	const csv = join(temporaryDirectory(t), 'flights.csv');
 	const names = Object.keys(flights[0]!);
 	const rows = flights.map(flight => names.map(name => flight[name]).join(','));

@@ -1,7 +1,7 @@
-import {readFileSync} from 'node:fs';
 import {gzipSync} from 'node:zlib';
 import test from 'ava';
 import {pEvent} from 'p-event';
+import {dataOf, linesOf} from '../helpers/data.ts';
 import {startIngest, storedUploads} from '../helpers/ingest.ts';
 import {range} from '../helpers/queues.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
@@ -9,14 +9,8 @@ import {formOf, openUpload, sendPiece, sendUpload} from '../helpers/uploads.ts';
 
 type Upload = {id: string; headers: Record<string, string>; content: Buffer; files: unknown[][]};
 
-const flights: unknown[] = JSON.parse(
-	readFileSync(new URL('../data/flights-5k.json', import.meta.resolve('vega-datasets')), 'utf8'),
-);
+const flights: unknown[] = dataOf('flights-5k.json');
 const heldDisk = new URL('../fixtures/held-disk.js', import.meta.url).href;
-
-function linesOf(records: unknown[]): Buffer {
-	return Buffer.from(records.map(record => `${JSON.stringify(record)}\n`).join(''));
-}
 
 /** An upload of flights: plain, zipped, or a form of two files. */
 function uploadOf(number: number, records: number): Upload {

@@ -1,7 +1,7 @@
-import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
 import {DiskQueue} from '../../source/index.ts';
+import {dataOf} from '../helpers/data.ts';
 import {type RunningExample, startExample} from '../helpers/examples.ts';
 import {drain} from '../helpers/queues.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
@@ -10,9 +10,7 @@ import {type Batch, type Manner, UploadServer} from '../helpers/upload-server.ts
 type Flight = {delay: number; distance: number; time: number};
 type Refused = {flight: Flight; id: string; reason: string};
 
-const flights: Flight[] = JSON.parse(
-	readFileSync(new URL('../data/flights-20k.json', import.meta.resolve('vega-datasets')), 'utf8'),
-);
+const flights: Flight[] = dataOf('flights-20k.json');
 /** Places of flights that the server finds fault with. */
 const wrong = [9000, 15_000, 15_001];
 
