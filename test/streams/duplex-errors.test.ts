@@ -86,7 +86,7 @@ test('a locked directory: the pipeline rejects, and its owner goes on', async t 
 	const before = readdirSync(directory);
 	const error = await failing(directory);
 	t.is(error.code, 'QUEUE_LOCKED');
-	t.regex(error.message, new RegExp(`\\(${process.pid}\\)`));
+	t.regex(error.message, new RegExp(`\\b${process.pid}\\b`));
 	t.deepEqual(readdirSync(directory), before);
 	t.is(await owner.get(), 'mine');
 });
