@@ -7,6 +7,8 @@ export type ProgressParts = {
 	file: CheckpointFile;
 	/** Every record before it was done at the open. */
 	sequence: number;
+	/** The last sequence up to a given one that a checkpoint may name: what lies before it may be removed. */
+	passable(sequence: number): number;
 	/** What a checkpoint says besides what is done, for the sequence before which all is. */
 	describe(sequence: number): Pick<CheckpointState, 'queueId' | 'blockOffset' | 'end'>;
 	/** Told that the checkpoint's file was created. */
@@ -111,7 +113,9 @@ export class Progress {
 	}
 
 	#state(isClosed: boolean): CheckpointState {
-		const sequence = this.#sequence;
-		return {...this.#parts.describe(sequence), sequence, isClosed, delivered: this.#describeDelivered()};
+		const sequence = this.#parts.passable(this.#sequence);
+		const {next, runs} = this.#describeDelivered();
+		const delivered = {next: Math.max(next, this.#sequence), runs};
+		return {...this.#parts.describe(sequence), sequence, isClosed, delivered};
 	}
 }

@@ -164,10 +164,6 @@ export function quarantineFile(path: string, storage: Storage): string {
 
 /** Forces copies to the device: from here on a power cut leaves them, and the damaged originals may go. */
 export async function syncQuarantine(directory: string, paths: string[], storage: Storage): Promise<void> {
-	if (paths.length === 0) {
-		return;
-	}
-
 	// One that was looked at and deleted meanwhile needs nothing more.
 	for (const path of paths.filter(each => storage.stat(each))) {
 		const descriptor = storage.open(path, 'update');
@@ -186,9 +182,10 @@ export async function syncQuarantine(directory: string, paths: string[], storage
 	await storage.syncDirectory(directory);
 }
 
-/** The copies of bytes of a segment that are in quarantine. */
-export function copiesOf(path: string, storage: Storage): string[] {
-	return listQuarantine(dirname(path), storage).filter(copy => basename(copy).startsWith(copyPrefix(path)));
+/** The copies in quarantine of bytes of some segments. */
+export function copiesOf(segments: Segment[], directory: string, storage: Storage): string[] {
+	const prefixes = new Set(segments.map(({path}) => copyPrefix(path)));
+	return listQuarantine(directory, storage).filter(path => prefixes.has(basename(path).replace(/-.*$/, '-')));
 }
 
 /** Bytes kept in quarantine. */

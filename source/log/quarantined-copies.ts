@@ -29,6 +29,16 @@ export class QuarantinedCopies {
 		}
 	}
 
+	/** Whether a power cut could take some of the copies. */
+	get isDirty(): boolean {
+		return this.#unsynced.size > 0;
+	}
+
+	/** Paths of the segments that have damage of which a power cut could take the copy. */
+	get dirtySegments(): string[] {
+		return [...this.#unsynced.values()].map(({path}) => path);
+	}
+
 	/** Forces the copies to the device. After a failure they are made anew: no later sync could vouch for them. */
 	async sync(): Promise<void> {
 		const copies = [...this.#unsynced.entries()];

@@ -139,7 +139,7 @@ async function settleEnd(recovery: Recovery): Promise<void> {
 
 	if (!report.isClean) {
 		// A killed process may have left names in the system's cache only: from here on a power cut leaves them too.
-		await storage.syncDirectory(directory);
+		await syncQuarantine(directory, copiesOf(segments, directory, storage), storage);
 	}
 
 	while (segments.length > 0 && !(await settleLast(recovery))) {
@@ -234,12 +234,6 @@ async function finishReclaim(recovery: Recovery): Promise<void> {
 	const {directory, segments, sequence, nextSequence, report, storage} = recovery;
 	const count = segments.findIndex((_, index) => (segments[index + 1]?.firstSequence ?? nextSequence) > sequence);
 	const done = segments.splice(0, count === -1 ? segments.length : count);
-	// What was damaged goes with its segment: its copy is durable before.
-	await syncQuarantine(
-		directory,
-		done.flatMap(({path}) => copiesOf(path, storage)),
-		storage,
-	);
 	for (const segment of done) {
 		await reclaim(segment, recovery);
 	}
@@ -251,11 +245,10 @@ async function finishReclaim(recovery: Recovery): Promise<void> {
 
 /** From here on a power cut leaves in quarantine what was put there. */
 async function keepAside({directory, report, storage}: Recovery): Promise<void> {
-	await syncQuarantine(
-		directory,
-		report.corruptions.flatMap(({quarantine}) => quarantine ?? []),
-		storage,
-	);
+	const paths = report.corruptions.flatMap(({quarantine}) => quarantine ?? []);
+	if (paths.length > 0) {
+		await syncQuarantine(directory, paths, storage);
+	}
 }
 
 /** Removes a segment whose records are all done. What has its name and neither its header nor a block of it is not it. */
@@ -272,7 +265,8 @@ async function reclaim(segment: Segment, recovery: Recovery): Promise<void> {
 	}
 }
 
-function complete({segments, sequence, nextSequence, delivered, report}: Recovery): void {
+function complete(recovery: Recovery): void {
+	const {segments, sequence, nextSequence, delivered, report} = recovery;
 	for (const [index, segment] of segments.entries()) {
 		segment.next = segments[index + 1];
 	}
@@ -280,6 +274,7 @@ function complete({segments, sequence, nextSequence, delivered, report}: Recover
 	report.records = nextSequence - sequence - doneOutOfOrder(sequence, delivered);
 	report.segments = segments.length;
 	report.bytes = segments.reduce((sum, {end}) => sum + end, 0);
+	recovery.sequence = delivered.runs[0]?.first ?? Math.max(sequence, delivered.next);
 }
 
 function doneOutOfOrder(sequence: number, {next, runs}: Delivered): number {

@@ -82,6 +82,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 			directory,
 			file: checkpoint,
 			sequence,
+			passable: done => this.#passable(done),
 			describe: sequence => ({queueId, blockOffset: this.reader.offsetOf(sequence), end: this.#recordSync.end}),
 			created: () => {
 				this.#checkpointNumber = this.#recordSync.created();
@@ -306,20 +307,35 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		}
 	}
 
-	/** Once it is durable recovery may remove what is done, and with it what was damaged: the copies are durable before. */
-	async #syncCheckpoint(): Promise<void> {
+	/** The copies of damaged bytes are durable before a checkpoint that passes the damage. */
+	async #syncCheckpoint({isClosed} = {isClosed: false}): Promise<void> {
 		try {
-			await this.#copies.sync();
+			if (this.#copies.isDirty) {
+				await this.#copies.sync();
+				this.#progress.write(isClosed);
+			}
+
 			await this.#figures.timeSync(() => this.#progress.sync());
 		} catch (error) {
 			throw cannotSync(this.directory, error);
 		}
 	}
 
+	/**
+	 * The sequence a checkpoint may name: with it recovery removes the segments that lie before it, and with them what is
+	 * damaged there, of which a power cut could take the copy.
+	 */
+	#passable(done: number): number {
+		const paths = this.#copies.dirtySegments;
+		const segments = this.segments.filter(({path}) => paths.includes(path));
+		return Math.min(done, ...segments.map(({next}) => (next?.firstSequence ?? this.nextSequence) - 1));
+	}
+
 	/** Starts a reclaim, if one is worth its sync; and another one after it, for what was done meanwhile. */
 	#reclaimIfDue(): void {
-		const {written, durable} = this.#progress;
-		const isDue = this.#segments.firstBefore(written) || written - durable >= this.#options.maxRedelivery;
+		const {sequence, written, durable} = this.#progress;
+		const passable = this.#copies.isDirty ? sequence : written;
+		const isDue = this.#segments.firstBefore(passable) || written - durable >= this.#options.maxRedelivery;
 		if (!isDue || this.#reclaiming) {
 			return;
 		}
@@ -360,7 +376,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		const isDrained = this.doneSequence === this.nextSequence;
 		this.#recordSync.closeAt(isDrained ? endOf([], this.nextSequence) : this.#segments.end);
 		this.#progress.write(true);
-		await this.#syncCheckpoint();
+		await this.#syncCheckpoint({isClosed: true});
 		if (isDrained && this.segments.length > 0) {
 			this.#segments.removeAll();
 			await this.storage.syncDirectory(this.directory);

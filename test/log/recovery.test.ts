@@ -250,7 +250,7 @@ test('the checkpoint is in the directory for certain before a segment goes that 
 	);
 });
 
-test('damaged bytes are durable in quarantine before an interrupted reclaim is finished', async t => {
+test('copies of damaged bytes that a killed process made are durable before the log is used', async t => {
 	const {directory} = await killedLog(t, {unsynced: 0});
 	const path = join(directory, nameOf(0));
 	const bytes = readFileSync(path);
@@ -260,15 +260,16 @@ test('damaged bytes are durable in quarantine before an interrupted reclaim is f
 	readAllSync(log);
 	log.markDone(9);
 	log.closeNow();
+	const copy = basename(corruptions[0]!.quarantine!);
+	writeFileSync(join(directory, 'quarantine', 'a note'), 'of somebody');
 	const {storage, operations} = faultyStorage();
 	const {log: again} = await openLog(t, copyOf(t, directory), {storage});
-	t.is(again.recovery.reclaimedSegments, 2);
-	const copy = `sync ${basename(corruptions[0]!.quarantine!)}`;
-	const wanted = [copy, 'syncDirectory quarantine', `unlink ${nameOf(0)}`, `unlink ${nameOf(4)}`];
-	t.deepEqual(
-		operations.filter(each => wanted.includes(each)),
-		wanted,
-	);
+	const synced = operations
+		.filter(each => each.startsWith('sync'))
+		.map(each => each.replace(/disq-test-.*/, 'directory'));
+	const wanted = ['sync checkpoint', `sync ${copy}`, 'syncDirectory quarantine', 'syncDirectory directory'];
+	t.deepEqual(synced.slice(0, 4), wanted);
+	t.deepEqual(readAllSync(again), numbered(9, 14));
 });
 
 test('a segment that came back after it was reclaimed goes again', async t => {
@@ -475,10 +476,7 @@ test('with all slots damaged the file is put aside and everything comes back', a
 	t.regex(expected, /^checkpoint checksum /);
 	t.true(readFileSync(quarantine!).equals(damaged));
 	const kept = ['rename checkpoint', 'sync checkpoint-0.bad', 'syncDirectory quarantine'];
-	t.deepEqual(
-		operations.filter(each => kept.includes(each)),
-		kept,
-	);
+	t.deepEqual(operations.filter(each => kept.includes(each)).slice(-2), kept.slice(1));
 	log.markDone(4);
 	await log.sync();
 	log.closeFiles();

@@ -404,6 +404,29 @@ test('a copy in quarantine counts once among the bytes on disk, however often th
 	}
 });
 
+test('no checkpoint lets recovery remove a segment with damage whose copy a power cut could take', async t => {
+	const directory = temporaryDirectory(t);
+	const {log, corruptions} = await openLog(t, directory, {segmentBytes: 300});
+	appendBlocks(log, 4);
+	await log.sync();
+	const {path, next} = log.segments[0]!;
+	const bytes = readFileSync(path);
+	bytes[120]! ^= 0xff;
+	writeFileSync(path, bytes);
+	readAllSync(log);
+	t.is(corruptions.length, 1);
+	const done = next!.firstSequence + 1;
+	log.markDone(done);
+	log.writeCheckpoint();
+	t.like(savedCheckpoint(directory), {sequence: done - 2, delivered: {next: done, runs: []}});
+	const {log: killed} = await openLog(t, copyOf(t, directory));
+	t.is(killed.doneSequence, done);
+	t.deepEqual(readAllSync(killed), numbered(done, 8));
+	await log.sync();
+	t.like(savedCheckpoint(directory), {sequence: done});
+	await log.close();
+});
+
 test('a quarantine that was deleted meanwhile does not stand in the way of reclaim', async t => {
 	const directory = temporaryDirectory(t);
 	const {log} = await openLog(t, directory, {segmentBytes: 300});
