@@ -19,10 +19,12 @@ offset  bytes  field
 
 Version and checksum stay where they are in every later version.
 
-The body tells what was delivered out of order; it is empty if nothing was. It is a run of unsigned LEB128 numbers: how
-far beyond `sequence` records were delivered, then for each run of records that are not done, in order: the gap from the
-run before (from `sequence` for the first), the records in it, and how often they were delivered. Records up to there
-that are in no run are done.
+The body tells what a power cut may have taken, and what was delivered out of order; it is empty if there is neither. It
+is a run of unsigned LEB128 numbers. First the count of the doubtful ranges of sequences, then for each of them, in order:
+the gap from the range before (from 0 for the first) and the sequences in it. Then how far beyond `sequence`
+records were delivered, then for each run of records that are not done, in order: the gap from the run before (from
+`sequence` for the first), the records in it, and how often they were delivered. Records up to there that are in no run
+are done.
 */
 import {crc32} from 'node:zlib';
 import {decodeNumbers, encodeNumbers, maxNumberBytes} from './leb128.ts';
@@ -62,9 +64,14 @@ export type Checkpoint = {
 	end: {nextSequence: number; segment: number; offset: number};
 	/** The queue was closed in order: nothing follows `end`. */
 	isClosed: boolean;
+	/** Sequences that were not on the device for certain when a crash came: a power cut may have taken some. */
+	doubtful: SequenceRange[];
 	/** What was delivered out of order. */
 	delivered: Delivered;
 };
+
+/** Sequences in a row, up to the one before `next`. */
+export type SequenceRange = {first: number; next: number};
 
 /** Records before `next` that are in no run are done. */
 export type Delivered = {next: number; runs: PendingRun[]};
@@ -73,7 +80,7 @@ export type Delivered = {next: number; runs: PendingRun[]};
 export type PendingRun = {first: number; records: number; attempts: number};
 
 export function encodeCheckpoint(checkpoint: Omit<Checkpoint, 'version'>): Buffer {
-	const body = encodeDelivered(checkpoint.delivered, checkpoint.sequence);
+	const body = encodeBody(checkpoint);
 	const bytes = Buffer.alloc(headerBytes + body.byteLength);
 	body.copy(bytes, headerBytes);
 	magic.copy(bytes);
@@ -92,14 +99,30 @@ export function encodeCheckpoint(checkpoint: Omit<Checkpoint, 'version'>): Buffe
 	return bytes;
 }
 
-/** Encodes as many runs as a slot has room for; what follows them counts as not delivered, and comes again. */
-function encodeDelivered({next, runs}: Delivered, sequence: number): Buffer {
-	if (next <= sequence) {
+function encodeBody({sequence, doubtful, delivered}: Pick<Checkpoint, 'sequence' | 'doubtful' | 'delivered'>): Buffer {
+	if (doubtful.length === 0 && delivered.next <= sequence) {
 		return Buffer.alloc(0);
 	}
 
+	const ranges = encodeRanges(doubtful);
+	return Buffer.concat([ranges, encodeDelivered(delivered, sequence, slotBytes - headerBytes - ranges.byteLength)]);
+}
+
+function encodeRanges(ranges: SequenceRange[]): Buffer {
+	const numbers = [ranges.length];
+	let end = 0;
+	for (const {first, next} of ranges) {
+		numbers.push(first - end, next - first);
+		end = next;
+	}
+
+	return encodeNumbers(numbers);
+}
+
+/** Encodes as many runs as there is room for; what follows them counts as not delivered, and comes again. */
+function encodeDelivered({next, runs}: Delivered, sequence: number, bytes: number): Buffer {
 	const encoded: Buffer[] = [];
-	let room = slotBytes - headerBytes - maxNumberBytes;
+	let room = bytes - maxNumberBytes;
 	let end = sequence;
 	for (const {first, records, attempts} of runs) {
 		const run = encodeNumbers([first - end, records, attempts]);
@@ -112,13 +135,32 @@ function encodeDelivered({next, runs}: Delivered, sequence: number): Buffer {
 		end = first + records;
 	}
 
-	return Buffer.concat([encodeNumbers([next - sequence]), ...encoded]);
+	return Buffer.concat([encodeNumbers([Math.max(0, next - sequence)]), ...encoded]);
 }
 
 /** Reads the body; undefined if its numbers do not fit together. */
-function decodeDelivered(body: Buffer, sequence: number): Delivered | undefined {
-	const [reach = 0, ...numbers] = decodeNumbers(body);
-	if (numbers.length % 3 !== 0 || !numbers.every(Number.isSafeInteger)) {
+function decodeBody(body: Buffer, sequence: number): Pick<Checkpoint, 'doubtful' | 'delivered'> | undefined {
+	const [count = 0, ...numbers] = decodeNumbers(body);
+	const areSafe = [count, ...numbers].every(Number.isSafeInteger);
+	const doubtful = decodeRanges(numbers.splice(0, 2 * count));
+	const delivered = decodeDelivered(numbers, sequence);
+	return areSafe && doubtful.length === count && delivered ? {doubtful, delivered} : undefined;
+}
+
+function decodeRanges(numbers: number[]): SequenceRange[] {
+	const ranges: SequenceRange[] = [];
+	let end = 0;
+	for (let index = 0; index + 1 < numbers.length; index += 2) {
+		const first = end + numbers[index]!;
+		end = first + numbers[index + 1]!;
+		ranges.push({first, next: end});
+	}
+
+	return ranges;
+}
+
+function decodeDelivered([reach = 0, ...numbers]: number[], sequence: number): Delivered | undefined {
+	if (numbers.length % 3 !== 0) {
 		return undefined;
 	}
 
@@ -159,7 +201,11 @@ export function decodeCheckpoint(slot: Buffer): Checkpoint | Mismatch {
 		: checksumMismatch('checkpoint body', bodyChecksum, computedBody);
 }
 
-function readFields(slot: Buffer, body: Buffer): Checkpoint | Mismatch {
+function emptyBody(sequence: number): Pick<Checkpoint, 'doubtful' | 'delivered'> {
+	return {doubtful: [], delivered: {next: sequence, runs: []}};
+}
+
+function readFields(slot: Buffer, bytes: Buffer): Checkpoint | Mismatch {
 	const read = (offset: number) => Number(slot.readBigUInt64LE(offset));
 	const version = slot.readUInt16LE(versionOffset);
 	const generation = read(generationOffset);
@@ -171,10 +217,10 @@ function readFields(slot: Buffer, body: Buffer): Checkpoint | Mismatch {
 		offset: read(endOffsetOffset),
 	};
 	// What a later version keeps there is not ours to judge.
-	const delivered = version > formatVersion ? {next: sequence, runs: []} : decodeDelivered(body, sequence);
+	const body = version > formatVersion ? emptyBody(sequence) : decodeBody(bytes, sequence);
 	const numbers = [generation, sequence, blockOffset, ...Object.values(end)];
-	if (!delivered || !(version > formatVersion || numbers.every(Number.isSafeInteger))) {
-		return new Mismatch('a checkpoint whose numbers fit together', `${body.byteLength} bytes of body and ${numbers}`);
+	if (!body || !(version > formatVersion || numbers.every(Number.isSafeInteger))) {
+		return new Mismatch('a checkpoint whose numbers fit together', `${bytes.byteLength} bytes of body and ${numbers}`);
 	}
 
 	return {
@@ -185,6 +231,6 @@ function readFields(slot: Buffer, body: Buffer): Checkpoint | Mismatch {
 		blockOffset,
 		end,
 		isClosed: (slot.readUInt16LE(flagsOffset) & closedFlag) !== 0,
-		delivered,
+		...body,
 	};
 }

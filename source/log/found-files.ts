@@ -70,13 +70,13 @@ export function readHeader(path: string, storage: Storage): SegmentHeader | Mism
 }
 
 /**
- * The queue ids in the headers of the last and the first segment; of those between if neither checks.
+ * The queue ids in the headers of the first and the last segment; of those between if neither checks.
  *
  * @throws QueueVersionError, QueueCodecError if this disq cannot read them.
  */
 export function readQueueIds(found: FoundSegment[], codecName: string, storage: Storage): Buffer[] {
 	const read = (segments: FoundSegment[]) => segments.flatMap(segment => readQueueId(segment, codecName, storage));
-	const ids = read(found.length > 1 ? [found.at(-1)!, found[0]!] : found);
+	const ids = read(found.length > 1 ? [found[0]!, found.at(-1)!] : found);
 	for (let index = 1; ids.length === 0 && index < found.length - 1; index++) {
 		ids.push(...read([found[index]!]));
 	}

@@ -1,16 +1,16 @@
 import {randomBytes} from 'node:crypto';
 import {join} from 'node:path';
-import {type Corruption, QueueCorruptError} from '../errors.ts';
-import type {Checkpoint, Delivered} from '../format/checkpoint.ts';
+import type {Corruption} from '../errors.ts';
+import type {Checkpoint, Delivered, SequenceRange} from '../format/checkpoint.ts';
 import {checkpointFileName} from '../format/file-name.ts';
 import {Mismatch} from '../format/mismatch.ts';
-import {checkSegmentPlace, queueIdBytes, segmentHeaderBytes} from '../format/segment-header.ts';
+import {queueIdBytes} from '../format/segment-header.ts';
 import type {Storage} from '../storage.ts';
 import type {CheckpointFile} from './checkpoint-file.ts';
 import {listSegments, readHeader, readQueueIds, refuseNewer} from './found-files.ts';
-import {copiesOf, nextBlock, quarantineFile, syncQuarantine} from './quarantine.ts';
+import {removeEmpty, setAside, settleEnd} from './log-end.ts';
+import {nextBlock, syncQuarantine} from './quarantine.ts';
 import {endOf, type Segment, segmentAt} from './segment.ts';
-import {type ScannedEnd, scanSegment} from './segment-scan.ts';
 
 /** What opening a directory found and did. */
 export type RecoveryReport = {
@@ -40,6 +40,8 @@ export type Recovered = {
 	nextSequence: number;
 	/** The end up to which the log is on the device for certain. */
 	end: Checkpoint['end'];
+	/** Sequences of which a power cut may have taken some. */
+	doubtful: SequenceRange[];
 	/** What was delivered out of order. */
 	delivered: Delivered;
 	report: RecoveryReport;
@@ -47,8 +49,8 @@ export type Recovered = {
 
 export type RecoveryOptions = {codecName: string; onCorruption: 'quarantine' | 'throw'; storage: Storage};
 
-type Recovery = Recovered &
-	Pick<RecoveryOptions, 'onCorruption' | 'storage'> & {directory: string; checkpoint: Checkpoint | undefined};
+/** A recovery under way. */
+export type Recovery = Recovered & RecoveryOptions & {directory: string; checkpoint: Checkpoint | undefined};
 
 /**
  * Reads what a directory holds and makes it fit to go on: finishes an interrupted reclaim and cuts a torn tail, both
@@ -78,16 +80,19 @@ export async function recover(
 		onCorruption,
 		storage,
 		checkpoint,
+		codecName,
 		queueId,
 		segments,
-		sequence: checkpoint?.sequence ?? segments[0]?.firstSequence ?? 0,
+		sequence: checkpoint?.sequence ?? 0,
 		blockOffset: checkpoint?.blockOffset ?? 0,
 		nextSequence: 0,
 		end: checkpoint?.end ?? endOf([], 0),
+		doubtful: checkpoint?.doubtful ?? [],
 		delivered: checkpoint?.delivered ?? {next: 0, runs: []},
 		report,
 	};
 	await settleEnd(recovery);
+	recovery.sequence = checkpoint?.sequence ?? segments[0]?.firstSequence ?? recovery.nextSequence;
 	await finishReclaim(recovery);
 	await keepAside(recovery);
 	complete(recovery);
@@ -104,129 +109,6 @@ function emptyReport(): RecoveryReport {
 		reclaimedSegments: 0,
 		corruptions: [],
 	};
-}
-
-/** Moves a damaged file aside and tells of it; with `'throw'` nothing is changed. */
-function setAside(
-	{onCorruption, report}: Pick<Recovery, 'onCorruption' | 'report'>,
-	corruption: Corruption,
-	move: () => string,
-): void {
-	if (onCorruption === 'throw') {
-		throw new QueueCorruptError(corruption);
-	}
-
-	report.corruptions.push({...corruption, quarantine: move()});
-}
-
-/** Finds where the log ends, and makes it end there. */
-async function settleEnd(recovery: Recovery): Promise<void> {
-	const {directory, segments, checkpoint, report, storage} = recovery;
-	recovery.nextSequence = Math.max(
-		checkpoint?.sequence ?? 0,
-		checkpoint?.delivered.next ?? 0,
-		checkpoint?.end.nextSequence ?? 0,
-		segments[0]?.firstSequence ?? 0,
-	);
-	if (endsAsClosed(recovery)) {
-		return;
-	}
-
-	report.isClean = !checkpoint && segments.length === 0;
-	for (const segment of segments) {
-		segment.isDirty = true;
-	}
-
-	if (!report.isClean) {
-		// A killed process may have left names in the system's cache only: from here on a power cut leaves them too.
-		await syncQuarantine(directory, copiesOf(segments, directory, storage), storage);
-	}
-
-	while (segments.length > 0 && !(await settleLast(recovery))) {
-		segments.pop();
-	}
-}
-
-/** Whether the log was closed in order and ends where it did then. */
-function endsAsClosed({segments, checkpoint, queueId, nextSequence, storage}: Recovery): boolean {
-	if (!checkpoint?.isClosed || checkpoint.end.nextSequence !== nextSequence) {
-		return false;
-	}
-
-	const {segment, offset} = checkpoint.end;
-	const last = segments.at(-1);
-	if (!last) {
-		return offset === 0;
-	}
-
-	return segment === last.firstSequence && offset === last.end && findMisplaced(last, queueId, storage) === undefined;
-}
-
-/** Why a segment is not one of this queue and under its name; undefined if it is. */
-function findMisplaced({path, firstSequence}: Segment, queueId: Buffer, storage: Storage): Mismatch | undefined {
-	const header = readHeader(path, storage);
-	return header instanceof Mismatch ? header : checkSegmentPlace(header, {queueId, firstSequence});
-}
-
-/** Cuts the last segment behind its last whole block; removes it and gives false if it has none, and had none. */
-async function settleLast(recovery: Recovery): Promise<boolean> {
-	const {segments, checkpoint, report, storage} = recovery;
-	const last = segments.at(-1)!;
-	const durable = durableEnd(last, checkpoint);
-	const whole = await scanSegment(last, durable, storage);
-	const end = Math.max(whole.offset, durable.offset);
-	if (end <= segmentHeaderBytes) {
-		await removeEmpty(last, recovery);
-		return false;
-	}
-
-	recovery.nextSequence = Math.max(recovery.nextSequence, whole.nextSequence);
-	report.truncatedBytes += Math.max(0, last.end - end);
-	await cut(last, end, storage);
-	return true;
-}
-
-/** Up to where nothing in a segment can be torn: all of it, if the durable end of the log is in a later one. */
-function durableEnd({firstSequence}: Segment, checkpoint: Checkpoint | undefined): ScannedEnd {
-	if (!checkpoint || checkpoint.end.segment < firstSequence) {
-		return {offset: 0, nextSequence: firstSequence};
-	}
-
-	const {segment, offset, nextSequence} = checkpoint.end;
-	return {offset: segment === firstSequence ? offset : Number.POSITIVE_INFINITY, nextSequence};
-}
-
-/** From here on a second crash finds no torn tail, and what is about to be delivered is on the device. */
-async function cut(segment: Segment, end: number, storage: Storage): Promise<void> {
-	const descriptor = storage.open(segment.path, 'update');
-	try {
-		if (end < segment.end) {
-			storage.truncate(descriptor, end);
-			segment.end = end;
-		}
-
-		await storage.sync(descriptor);
-		segment.isDirty = false;
-	} finally {
-		storage.close(descriptor);
-	}
-}
-
-/** A segment without a block was being created; bytes in it that are not its own are kept aside. */
-async function removeEmpty(segment: Segment, recovery: Recovery): Promise<void> {
-	const {directory, queueId, report, storage} = recovery;
-	const {path, end} = segment;
-	const mismatch = findMisplaced(segment, queueId, storage);
-	if (mismatch && mismatch.found !== 'zeros' && end >= segmentHeaderBytes) {
-		const {expected, found} = mismatch;
-		const corruption = {path, offset: 0, bytes: end, lost: undefined, expected, found, quarantine: undefined};
-		setAside(recovery, corruption, () => quarantineFile(path, storage));
-	} else {
-		report.truncatedBytes += end;
-		storage.unlink(path);
-	}
-
-	await storage.syncDirectory(directory);
 }
 
 /** Removes the segments that lie wholly before the checkpoint, which is durable. One of another queue stays, unused. */

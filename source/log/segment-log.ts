@@ -1,6 +1,6 @@
 import {type Corruption, QueueError, QueueStorageError, refusedRecord} from '../errors.ts';
 import {blockHeaderBytes} from '../format/block.ts';
-import type {Delivered} from '../format/checkpoint.ts';
+import type {Delivered, SequenceRange} from '../format/checkpoint.ts';
 import type {Codec} from '../options.ts';
 import type {Storage} from '../storage.ts';
 import {CallsUnderWay} from './calls-under-way.ts';
@@ -42,6 +42,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	readonly recovery: RecoveryReport;
 	/** What an earlier run had delivered out of order. */
 	readonly delivered: Delivered;
+	readonly doubtful: SequenceRange[];
 	readonly reader: SegmentReader<T>;
 	readonly #options: SegmentLogOptions<T>;
 	readonly #calls: CallsUnderWay;
@@ -61,7 +62,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		options: SegmentLogOptions<T>,
 		{calls, checkpoint, recovered}: {calls: CallsUnderWay; checkpoint: CheckpointFile; recovered: Recovered},
 	) {
-		const {queueId, sequence, nextSequence, segments, end, report, delivered, blockOffset} = recovered;
+		const {queueId, sequence, nextSequence, segments, end, report, delivered, doubtful, blockOffset} = recovered;
 		const {storage} = calls;
 		this.directory = directory;
 		this.queueId = queueId;
@@ -70,6 +71,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.onCorruption = options.onCorruption;
 		this.recovery = report;
 		this.delivered = delivered;
+		this.doubtful = doubtful;
 		this.#options = options;
 		this.#calls = calls;
 		this.#checkpoint = checkpoint;
@@ -83,7 +85,12 @@ export class SegmentLog<T> implements ReadableLog<T> {
 			file: checkpoint,
 			sequence,
 			passable: done => this.#passable(done),
-			describe: sequence => ({queueId, blockOffset: this.reader.offsetOf(sequence), end: this.#recordSync.end}),
+			describe: done => ({
+				queueId,
+				blockOffset: this.reader.offsetOf(done),
+				end: this.#recordSync.end,
+				doubtful: doubtful.filter(({next}) => next > (this.segments[0]?.firstSequence ?? done)),
+			}),
 			created: () => {
 				this.#checkpointNumber = this.#recordSync.created();
 			},

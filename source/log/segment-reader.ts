@@ -1,5 +1,6 @@
 import {type Corruption, QueueCodecError, QueueCorruptError, QueueStorageError, QueueVersionError} from '../errors.ts';
 import {type BlockHeader, blockHeaderBytes, checkPayload, decodeBlockHeader} from '../format/block.ts';
+import type {SequenceRange} from '../format/checkpoint.ts';
 import {Mismatch} from '../format/mismatch.ts';
 import {checkSegmentPlace, decodeSegmentHeader, formatVersion, segmentHeaderBytes} from '../format/segment-header.ts';
 import type {Codec} from '../options.ts';
@@ -8,6 +9,8 @@ import type {Storage} from '../storage.ts';
 import {nextBlock, quarantineBytes} from './quarantine.ts';
 import {ReadAhead} from './read-ahead.ts';
 import {canHold, endSequence, type Segment} from './segment.ts';
+import {coversRange} from './sequence-ranges.ts';
+import {isTorn} from './torn.ts';
 import {readUpTo, withFile} from './transfer.ts';
 
 /** The records of one block that are due. */
@@ -32,6 +35,8 @@ export type ReadableLog<T> = {
 	readonly codec: Codec<T>;
 	readonly storage: Storage;
 	readonly onCorruption: 'quarantine' | 'throw';
+	/** Sequences of which a power cut may have taken some: that they are missing is no damage. */
+	readonly doubtful: SequenceRange[];
 	/** Told of damage that was set aside. */
 	report(corruption: Corruption): void;
 };
@@ -53,6 +58,8 @@ export class SegmentReader<T> {
 	/** Where its blocks end for this reader: the end the log knows, or that of a file that turned out shorter. */
 	#fileEnd = Number.POSITIVE_INFINITY;
 	#sequence: number;
+	/** The sequence behind the last block that was found in the segment, due or not. */
+	#passed = 0;
 	/** Where the block with the first sequence may start, if an earlier run left word of it. */
 	#hint: number;
 	/** Bytes that must come before `next` can go on. */
@@ -123,8 +130,8 @@ export class SegmentReader<T> {
 
 	/** A reader of its own that goes on from here, to look ahead: it reports no damage, the first one will. */
 	fork(): SegmentReader<T> {
-		const {directory, segments, nextSequence, queueId, codec, storage, onCorruption} = this.#log;
-		const log = {directory, segments, nextSequence, queueId, codec, storage, onCorruption, report() {}};
+		const {directory, segments, nextSequence, queueId, codec, storage, onCorruption, doubtful} = this.#log;
+		const log = {directory, segments, nextSequence, queueId, codec, storage, onCorruption, doubtful, report() {}};
 		const fork = new SegmentReader<T>(log, this.#sequence, 0);
 		if (this.#segment) {
 			fork.#enter(this.#segment, this.#window.position);
@@ -231,12 +238,17 @@ export class SegmentReader<T> {
 		const holder = this.#holderOf(this.#sequence);
 		if (holder && holder !== this.#segment) {
 			this.#enter(holder, 0);
-			this.#window.skip(this.#trueHint(holder));
+			this.#followHint(holder);
 			return true;
 		}
 
 		const next = segments.find(({firstSequence}) => firstSequence > this.#sequence);
 		const resume = next?.firstSequence ?? nextSequence;
+		if (this.#isDoubtful(this.#sequence, resume)) {
+			this.#sequence = resume;
+			return next !== undefined;
+		}
+
 		const path = this.#segment?.path ?? next?.path ?? this.#log.directory;
 		this.#lose(
 			{path, offset: this.#segment ? this.#limit : 0, bytes: 0},
@@ -246,20 +258,24 @@ export class SegmentReader<T> {
 		return next !== undefined;
 	}
 
-	/** The hint, if the segment is whole in its header and the block due stands there: it may be of a file begun anew. */
-	#trueHint(segment: Segment): number {
+	/** Goes where the hint says, if the segment is whole in its header and the block due stands there: it may be begun anew. */
+	#followHint(segment: Segment): void {
 		const hint = this.#hint;
 		this.#hint = 0;
 		if (hint === 0 || hint >= segment.end) {
-			return 0;
+			return;
 		}
 
 		const {storage} = this.#log;
-		return withFile(segment.path, storage, descriptor => {
-			const header = this.#checkHeader(readUpTo(storage, descriptor, 0, segmentHeaderBytes));
-			const block = decodeBlockHeader(readUpTo(storage, descriptor, hint, blockHeaderBytes), 0, segment.identity);
-			return !header && !(block instanceof Mismatch) && holds(block, this.#sequence) ? hint : 0;
+		const block = withFile(segment.path, storage, descriptor => {
+			const mismatch = this.#checkHeader(readUpTo(storage, descriptor, 0, segmentHeaderBytes));
+			const bytes = readUpTo(storage, descriptor, hint, blockHeaderBytes);
+			return mismatch ?? decodeBlockHeader(bytes, 0, segment.identity);
 		});
+		if (!(block instanceof Mismatch) && holds(block, this.#sequence)) {
+			this.#window.skip(hint);
+			this.#passed = block.firstSequence;
+		}
 	}
 
 	#holderOf(sequence: number): Segment | undefined {
@@ -269,6 +285,7 @@ export class SegmentReader<T> {
 	#enter(segment: Segment, offset: number): void {
 		this.#window.set(segment.path, offset);
 		this.#segment = segment;
+		this.#passed = offset === 0 ? segment.firstSequence : this.#sequence;
 		this.#fileEnd = Number.POSITIVE_INFINITY;
 	}
 
@@ -341,8 +358,9 @@ export class SegmentReader<T> {
 		}
 
 		const bytes = blockHeaderBytes + header.payloadBytes;
-		const isDone = header.firstSequence + header.records <= this.#sequence;
-		if (isDone && this.#window.position + bytes <= this.#limit) {
+		const end = header.firstSequence + header.records;
+		if (end <= this.#sequence && this.#window.position + bytes <= this.#limit) {
+			this.#passed = end;
 			this.#window.skip(bytes);
 			return undefined;
 		}
@@ -411,6 +429,7 @@ export class SegmentReader<T> {
 	#accept(firstSequence: number, records: number, bytes: number): void {
 		this.#marks.push({sequence: firstSequence, segment: this.#segment!, offset: this.#window.position});
 		this.#sequence = firstSequence + records;
+		this.#passed = this.#sequence;
 		this.#window.skip(bytes);
 	}
 
@@ -426,12 +445,22 @@ export class SegmentReader<T> {
 		const to = this.#limit;
 		const {nextSequence, storage} = this.#log;
 		const searchFrom = from === 0 ? segmentHeaderBytes : from + 1;
-		const next = nextBlock(segment, {from: searchFrom, to, sequence: this.#sequence, nextSequence}, storage);
+		const next = nextBlock(segment, {from: searchFrom, to, sequence: this.#passed, nextSequence}, storage);
 		const end = next?.offset ?? to;
-		const found = Math.max(next?.header.firstSequence ?? nextSequence, this.#sequence);
-		const resume = Math.min(found, endSequence(segment));
-		this.#lose({path: segment.path, offset: from, bytes: end - from}, mismatch, resume);
+		const found = Math.min(next?.header.firstSequence ?? nextSequence, endSequence(segment));
+		const resume = Math.max(found, this.#sequence);
+		if (this.#isDoubtful(this.#passed, found) && isTorn(segment, {from, to: end}, storage)) {
+			this.#sequence = resume;
+		} else {
+			this.#lose({path: segment.path, offset: from, bytes: end - from}, mismatch, resume);
+		}
+
 		this.#window.skip(end - from);
+	}
+
+	/** Whether a power cut may have taken the records before `next`; without any, something else of the one there. */
+	#isDoubtful(first: number, next: number): boolean {
+		return coversRange(this.#log.doubtful, {first, next: Math.max(next, first + 1)});
 	}
 
 	/** Gives up the records before `resume`, and says so; with `onCorruption: 'throw'` it stays where it is. */

@@ -6,12 +6,17 @@ import {nextBlock} from './quarantine.ts';
 import {ReadAhead} from './read-ahead.ts';
 import {canHold, type Segment} from './segment.ts';
 
-/** Where the last whole block of a segment ends, and the sequence behind it. */
-export type ScannedEnd = {offset: number; nextSequence: number};
+/** An offset in a segment, and the sequence behind what stands before it. */
+export type PlaceInSegment = {offset: number; nextSequence: number};
+
+/** Where the last whole block of a segment ends; whether nothing before it is missing. */
+export type ScannedEnd = PlaceInSegment & {isWhole: boolean};
+
+type WholeBlock = PlaceInSegment & {firstSequence: number};
 
 /** Reads a segment through, over damage if whole blocks follow it. What is before `durable` has no later sequence. */
-export async function scanSegment(segment: Segment, durable: ScannedEnd, storage: Storage): Promise<ScannedEnd> {
-	const end = {offset: segmentHeaderBytes, nextSequence: segment.firstSequence};
+export async function scanSegment(segment: Segment, durable: PlaceInSegment, storage: Storage): Promise<ScannedEnd> {
+	const end = {offset: segmentHeaderBytes, nextSequence: segment.firstSequence, isWhole: true};
 	let endBefore = end.nextSequence;
 	const window = new ReadAhead(storage);
 	window.set(segment.path, segmentHeaderBytes);
@@ -24,6 +29,7 @@ export async function scanSegment(segment: Segment, durable: ScannedEnd, storage
 				break;
 			}
 
+			end.isWhole &&= block?.firstSequence === end.nextSequence;
 			window.skip(next.offset - window.position);
 			// A block that goes on from before the last one says that the last one's sequences are false.
 			if (block && block.firstSequence >= endBefore) {
@@ -39,12 +45,8 @@ export async function scanSegment(segment: Segment, durable: ScannedEnd, storage
 	return end;
 }
 
-/** The block at the window's start, and where it ends; undefined if there is none, or it does not check. */
-async function wholeBlock(
-	window: ReadAhead,
-	segment: Segment,
-	nextSequence: number,
-): Promise<(ScannedEnd & {firstSequence: number}) | undefined> {
+/** The block at the window's start, by its end; undefined if there is none, or it does not check. */
+async function wholeBlock(window: ReadAhead, segment: Segment, nextSequence: number): Promise<WholeBlock | undefined> {
 	if (!(await window.fill(blockHeaderBytes, segment.end))) {
 		return undefined;
 	}

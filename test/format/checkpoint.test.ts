@@ -16,6 +16,7 @@ const checkpoint = {
 	blockOffset: 64,
 	end: {nextSequence: 12, segment: 7, offset: 109},
 	isClosed: true,
+	doubtful: [],
 	delivered: {next: 9, runs: []},
 };
 const slot = encodeCheckpoint(checkpoint);
@@ -47,13 +48,26 @@ const delivered = {
 
 test('what was delivered out of order stands behind the slot as LEB128 numbers', t => {
 	const bytes = encodeCheckpoint({...checkpoint, delivered});
-	t.is(bytes.subarray(slot.byteLength).toString('hex'), '0b01020103' + '01ac02');
+	t.is(bytes.subarray(slot.byteLength).toString('hex'), '00' + '0b01020103' + '01ac02');
 	t.deepEqual(decodeCheckpoint(bytes), {...checkpoint, version: 1, delivered});
 	for (let offset = slot.byteLength; offset < bytes.byteLength; offset++) {
 		const damaged = Buffer.from(bytes);
 		damaged[offset]! ^= 0x10;
 		t.true(decodeCheckpoint(damaged) instanceof Mismatch, `offset ${offset}`);
 	}
+});
+
+test('what a power cut may have taken stands before them', t => {
+	const doubtful = [
+		{first: 3, next: 12},
+		{first: 300, next: 301},
+	];
+	const bytes = encodeCheckpoint({...checkpoint, doubtful, delivered});
+	t.is(bytes.subarray(slot.byteLength).toString('hex'), '02' + '0309' + 'a00201' + '0b01020103' + '01ac02');
+	t.deepEqual(decodeCheckpoint(bytes), {...checkpoint, version: 1, doubtful, delivered});
+	const alone = encodeCheckpoint({...checkpoint, doubtful});
+	t.is(alone.subarray(slot.byteLength).toString('hex'), '02' + '0309' + 'a00201' + '00');
+	t.deepEqual(decodeCheckpoint(alone), {...checkpoint, version: 1, doubtful});
 });
 
 test('more runs than a slot has room for are left out, as not delivered', t => {
@@ -117,14 +131,16 @@ function slotWith(body: string, change: (slot: Buffer) => void = () => {}): Buff
 }
 
 test('a slot that checks, and whose numbers do not fit together, is refused', t => {
-	t.like(decodeCheckpoint(slotWith('0b01020103010c')), {delivered: {next: 20}});
+	t.like(decodeCheckpoint(slotWith('000b01020103010c')), {delivered: {next: 20}});
 	const bodies = {
-		'a number cut short': '0b010281',
-		'a run without its attempts': '0b0102',
-		'a run beyond what was delivered': '05010a01',
-		'a number above 2^53': '0b01ffffffffffffffff7f01',
-		'attempts above 2^53': '0b0101ffffffffffffffff7f',
-		'a reach above 2^53': 'ffffffffffffffff7f',
+		'fewer ranges than there should be': '020101',
+		'a range above 2^53': '01ffffffffffffffff7f01',
+		'a number cut short': '000b010281',
+		'a run without its attempts': '000b0102',
+		'a run beyond what was delivered': '0005010a01',
+		'a number above 2^53': '000b01ffffffffffffffff7f01',
+		'attempts above 2^53': '000b0101ffffffffffffffff7f',
+		'a reach above 2^53': '00ffffffffffffffff7f',
 	};
 	for (const [name, body] of Object.entries(bodies)) {
 		const found = decodeCheckpoint(slotWith(body));
@@ -137,7 +153,7 @@ test('a slot that checks, and whose numbers do not fit together, is refused', t 
 		t.true(decodeCheckpoint(huge) instanceof Mismatch, `field at ${offset}`);
 	}
 
-	t.is(fields.length + Object.keys(bodies).length, 12);
+	t.is(fields.length + Object.keys(bodies).length, 14);
 });
 
 test('what a newer version keeps in its fields is not judged', t => {

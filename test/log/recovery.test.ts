@@ -17,6 +17,7 @@ import {basename, join} from 'node:path';
 import {crc32} from 'node:zlib';
 import test, {type ExecutionContext} from 'ava';
 import {QueueCorruptError, QueueStorageError, QueueVersionError} from '../../source/errors.ts';
+import {blockHeaderBytes} from '../../source/format/block.ts';
 import {
 	type Checkpoint,
 	checkpointFileBytes,
@@ -33,6 +34,7 @@ import {
 	fingerprint,
 	numbered,
 	openLog,
+	readAll,
 	readAllSync,
 	recordsAt,
 	segmentNames,
@@ -789,4 +791,134 @@ test('recovered twice in a row, a log is the same', async t => {
 		await isSettled(t, directory, `done ${done}`);
 		await reads(t, directory, numbered(done, 14));
 	}
+});
+
+type Loss = {name: string; take(directory: string): void; lost: number[]};
+
+/** Zeros in the place of a segment's first block: what a file system shows of one that never reached the device. */
+function takeBlock(directory: string, segment: number): void {
+	const path = join(directory, nameOf(segment));
+	const bytes = readFileSync(path);
+	const end = segmentHeaderBytes + blockHeaderBytes + bytes.readUInt32LE(segmentHeaderBytes + 4);
+	writeFileSync(path, bytes.fill(0, segmentHeaderBytes, end));
+}
+
+function takeHeader(directory: string, segment: number): void {
+	const path = join(directory, nameOf(segment));
+	writeFileSync(path, readFileSync(path).fill(0, 0, segmentHeaderBytes));
+}
+
+const losses: Loss[] = [
+	{name: 'a block of the last segment', take: directory => takeBlock(directory, 8), lost: [8, 9]},
+	{name: 'a block of a sealed segment', take: directory => takeBlock(directory, 4), lost: [4, 5]},
+	{name: 'the last block of a sealed segment', take: directory => cutBy(directory, 4, 1), lost: [6, 7]},
+	{name: 'a sealed segment', take: directory => rmSync(join(directory, nameOf(4))), lost: [4, 5, 6, 7]},
+	{
+		name: 'the content of a sealed segment',
+		take: directory => truncateSync(join(directory, nameOf(4))),
+		lost: [4, 5, 6, 7],
+	},
+	{name: 'the first segment', take: directory => rmSync(join(directory, nameOf(0))), lost: [0, 1, 2, 3]},
+	{name: 'the header of a sealed segment', take: directory => takeHeader(directory, 4), lost: []},
+	{name: 'the header of the last segment', take: directory => takeHeader(directory, 8), lost: []},
+];
+
+function cutBy(directory: string, segment: number, bytes: number): void {
+	const path = join(directory, nameOf(segment));
+	truncateSync(path, statSync(path).size - bytes);
+}
+
+for (const {name, take, lost} of losses) {
+	test(`${name}, never synced, that a power cut took is no damage, then and later`, async t => {
+		const {directory, log: writer} = await killedLog(t, {unsynced: 7});
+		t.deepEqual(
+			writer.segments.map(({firstSequence}) => firstSequence),
+			[0, 4, 8],
+		);
+		take(directory);
+		const kept = numbered(0, 14).filter(([sequence]) => !lost.includes(sequence));
+		const log = await reads(t, directory, kept);
+		appendBlocks(log, 1);
+		await log.sync();
+		log.closeFiles();
+		const again = await reads(t, directory, [...kept, ...numbered(14, 16)]);
+		await again.close();
+		const {log: throwing} = await openLog(t, directory, {onCorruption: 'throw'});
+		t.true(throwing.recovery.isClean);
+		t.deepEqual(await readAll(throwing), [...kept, ...numbered(14, 16)]);
+		t.false(existsSync(join(directory, 'quarantine')));
+	});
+}
+
+test('bytes that were there once are damage, though never synced', async t => {
+	const {directory} = await killedLog(t, {unsynced: 7});
+	const path = join(directory, nameOf(4));
+	const bytes = readFileSync(path);
+	bytes[100]! ^= 0xff;
+	writeFileSync(path, bytes);
+	const {log, corruptions} = await openLog(t, directory);
+	t.deepEqual(
+		readAllSync(log),
+		numbered(0, 14).filter(([sequence]) => sequence < 4 || sequence > 5),
+	);
+	t.deepEqual(
+		corruptions.map(({lost}) => lost),
+		[{first: 4, last: 5}],
+	);
+});
+
+test('what was written and synced after a power cut is damage if it is missing, though what it took is not', async t => {
+	const {directory} = await killedLog(t, {unsynced: 7});
+	takeBlock(directory, 4);
+	const log = await reads(
+		t,
+		directory,
+		numbered(0, 14).filter(([sequence]) => sequence < 4 || sequence > 5),
+	);
+	appendBlocks(log, 2);
+	await log.sync();
+	log.closeFiles();
+	takeBlock(directory, 14);
+	const {log: again, corruptions} = await openLog(t, directory);
+	t.deepEqual(
+		readAllSync(again).map(([sequence]) => sequence),
+		[0, 1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17],
+	);
+	t.deepEqual(
+		corruptions.map(({lost}) => lost),
+		[{first: 14, last: 15}],
+	);
+});
+
+test('the checkpoint ahead of records that a power cut took is no damage', async t => {
+	const {directory, last} = await killedLog(t, {done: 9, unsynced: 7});
+	const {log: consumer} = await openLog(t, directory);
+	consumer.markDelivered(() => ({next: 14, runs: [{first: 9, records: 2, attempts: 1}]}));
+	consumer.writeCheckpoint();
+	consumer.closeFiles();
+	rmSync(last);
+	const {log, corruptions} = await openLog(t, directory);
+	t.is(log.nextSequence, 14);
+	t.deepEqual(readAllSync(log), []);
+	t.true(log.reader.isAtEnd);
+	t.deepEqual([...log.recovery.corruptions, ...corruptions], []);
+});
+
+test('the queue id is found in whichever segment a power cut left with a header', async t => {
+	const {directory, last, log: writer} = await killedLog(t, {unsynced: 7});
+	rmSync(join(directory, 'checkpoint'));
+	takeHeader(directory, 0);
+	truncateSync(last);
+	const log = await reads(t, directory, numbered(0, 8));
+	t.true(log.queueId.equals(writer.queueId));
+});
+
+test('without a checkpoint the first segment says which queue this is, not one of another at the end', async t => {
+	const {directory, log: writer} = await killedLog(t, {unsynced: 7});
+	rmSync(join(directory, 'checkpoint'));
+	const header = encodeSegmentHeader({queueId: Buffer.alloc(16, 1), firstSequence: 14, codecName: 'msgpack'});
+	writeFileSync(join(directory, nameOf(14)), header);
+	const {log} = await openLog(t, directory);
+	t.true(log.queueId.equals(writer.queueId));
+	t.deepEqual(readAllSync(log), numbered(0, 14));
 });

@@ -2,6 +2,7 @@ import {isDeepStrictEqual} from 'node:util';
 import test, {type ExecutionContext} from 'ava';
 import {decodeCheckpoint, slotBytes, slotCount} from '../../source/format/checkpoint.ts';
 import {Mismatch} from '../../source/format/mismatch.ts';
+import {segmentHeaderBytes} from '../../source/format/segment-header.ts';
 import {
 	checkpointPath,
 	judge,
@@ -230,18 +231,10 @@ function blockAt({blocks}: WrittenLog, path: string, offset: number): PlacedBloc
 	return blocks.find(each => each.path === path && each.offset <= offset && offset < each.offset + each.bytes);
 }
 
-/**
- * What is to be reported of a damaged block, or of the header of its segment with the blocks behind it that are done;
- * undefined for a block that is done.
- */
-function expectedDamage(
-	{blocks, pending}: WrittenLog,
-	path: string,
-	block: PlacedBlock | undefined,
-): Place | undefined {
+/** What is to be reported of a damaged block, or of the header of its segment; undefined for a block that is done. */
+function expectedDamage({pending}: WrittenLog, path: string, block: PlacedBlock | undefined): Place | undefined {
 	if (!block) {
-		const {offset} = blocks.find(each => each.path === path && each.last >= pending[0]!)!;
-		return {path, offset: 0, bytes: offset, lost: undefined};
+		return {path, offset: 0, bytes: segmentHeaderBytes, lost: undefined};
 	}
 
 	const {offset, bytes, last} = block;

@@ -1,0 +1,169 @@
+import {type Corruption, QueueCorruptError} from '../errors.ts';
+import type {Checkpoint, SequenceRange} from '../format/checkpoint.ts';
+import {Mismatch} from '../format/mismatch.ts';
+import {checkSegmentPlace, encodeSegmentHeader, segmentHeaderBytes} from '../format/segment-header.ts';
+import type {Storage} from '../storage.ts';
+import {readHeader} from './found-files.ts';
+import {copiesOf, quarantineFile, syncQuarantine} from './quarantine.ts';
+import type {Recovery} from './recovery.ts';
+import type {Segment} from './segment.ts';
+import {type PlaceInSegment, type ScannedEnd, scanSegment} from './segment-scan.ts';
+import {joinRanges} from './sequence-ranges.ts';
+import {writeAll} from './transfer.ts';
+
+/** Finds where the log ends, and makes it end there. */
+export async function settleEnd(recovery: Recovery): Promise<void> {
+	const {directory, segments, checkpoint, report, storage} = recovery;
+	recovery.nextSequence = Math.max(
+		checkpoint?.sequence ?? 0,
+		checkpoint?.delivered.next ?? 0,
+		checkpoint?.end.nextSequence ?? 0,
+		// A checkpoint that was damaged may have gone as far, whatever becomes of that segment.
+		report.corruptions.length > 0 ? (segments.at(-1)?.firstSequence ?? 0) : 0,
+	);
+	if (endsAsClosed(recovery)) {
+		return;
+	}
+
+	report.isClean = !checkpoint && segments.length === 0;
+	for (const segment of segments) {
+		segment.isDirty = true;
+	}
+
+	if (!report.isClean) {
+		// A killed process may have left names in the system's cache only: from here on a power cut leaves them too.
+		await syncQuarantine(directory, copiesOf(segments, directory, storage), storage);
+	}
+
+	let scanned = await settleLast(recovery);
+	while (segments.length > 0 && !scanned) {
+		segments.pop();
+		scanned = await settleLast(recovery);
+	}
+
+	recovery.doubtful = joinRanges(recovery.doubtful, doubtOf(recovery, scanned));
+}
+
+/** The sequences not known to be on the device, but for those that were found whole just now. */
+function doubtOf({checkpoint, segments, nextSequence}: Recovery, scanned: ScannedEnd | undefined): SequenceRange[] {
+	const durable = checkpoint?.end.nextSequence ?? 0;
+	const end = scanned?.nextSequence ?? 0;
+	return [
+		{first: durable, next: scanned?.isWhole ? segments.at(-1)!.firstSequence : end},
+		{first: Math.max(durable, end), next: nextSequence},
+	];
+}
+
+/** Whether the log was closed in order and ends where it did then. */
+function endsAsClosed({segments, checkpoint, queueId, nextSequence, storage}: Recovery): boolean {
+	if (!checkpoint?.isClosed || checkpoint.end.nextSequence !== nextSequence) {
+		return false;
+	}
+
+	const {segment, offset} = checkpoint.end;
+	const last = segments.at(-1);
+	if (!last) {
+		return offset === 0;
+	}
+
+	return segment === last.firstSequence && offset === last.end && findMisplaced(last, queueId, storage) === undefined;
+}
+
+/** Why a segment is not one of this queue and under its name; undefined if it is. */
+function findMisplaced({path, firstSequence}: Segment, queueId: Buffer, storage: Storage): Mismatch | undefined {
+	const header = readHeader(path, storage);
+	return header instanceof Mismatch ? header : checkSegmentPlace(header, {queueId, firstSequence});
+}
+
+/** Cuts the last segment behind its last whole block, which it gives; removes it if it has none, and had none. */
+async function settleLast(recovery: Recovery): Promise<ScannedEnd | undefined> {
+	const {segments, checkpoint, report, storage} = recovery;
+	const last = segments.at(-1);
+	if (!last) {
+		return undefined;
+	}
+
+	const durable = durableEnd(last, checkpoint);
+	const scanned = await scanSegment(last, durable, storage);
+	const end = Math.max(scanned.offset, durable.offset);
+	if (end <= segmentHeaderBytes) {
+		await removeEmpty(last, recovery);
+		return undefined;
+	}
+
+	recovery.nextSequence = Math.max(recovery.nextSequence, scanned.nextSequence);
+	report.truncatedBytes += Math.max(0, last.end - end);
+	const header = readHeader(last.path, storage);
+	const isHeaderLost = durable.offset === 0 && header instanceof Mismatch && header.found === 'zeros';
+	scanned.isWhole &&= isHeaderLost || !(header instanceof Mismatch);
+	const place = {...recovery, firstSequence: last.firstSequence};
+	await cut(last, {end, header: isHeaderLost ? encodeSegmentHeader(place) : undefined}, storage);
+	return scanned;
+}
+
+/** Up to where nothing in a segment can be torn: all of it, if the durable end of the log is in a later one. */
+function durableEnd({firstSequence}: Segment, checkpoint: Checkpoint | undefined): PlaceInSegment {
+	if (!checkpoint || checkpoint.end.segment < firstSequence) {
+		return {offset: 0, nextSequence: firstSequence};
+	}
+
+	const {segment, offset, nextSequence} = checkpoint.end;
+	return {offset: segment === firstSequence ? offset : Number.POSITIVE_INFINITY, nextSequence};
+}
+
+/**
+ * Makes a segment end at an offset, and gives it a header if a power cut has taken its own: its blocks tell where they
+ * belong. From here on a second crash finds no torn tail, and what is about to be delivered is on the device.
+ */
+async function cut(
+	segment: Segment,
+	{end, header}: {end: number; header: Buffer | undefined},
+	storage: Storage,
+): Promise<void> {
+	const descriptor = storage.open(segment.path, 'update');
+	try {
+		if (header) {
+			writeAll(storage, descriptor, [header], 0);
+		}
+
+		if (end < segment.end) {
+			storage.truncate(descriptor, end);
+			segment.end = end;
+		}
+
+		await storage.sync(descriptor);
+		segment.isDirty = false;
+	} finally {
+		storage.close(descriptor);
+	}
+}
+
+/** A segment without a block was being created; bytes in it that are not its own are kept aside. */
+export async function removeEmpty(segment: Segment, recovery: Recovery): Promise<void> {
+	const {directory, queueId, report, storage} = recovery;
+	const {path, end} = segment;
+	const mismatch = findMisplaced(segment, queueId, storage);
+	if (mismatch && mismatch.found !== 'zeros' && end >= segmentHeaderBytes) {
+		const {expected, found} = mismatch;
+		const corruption = {path, offset: 0, bytes: end, lost: undefined, expected, found, quarantine: undefined};
+		setAside(recovery, corruption, () => quarantineFile(path, storage));
+	} else {
+		report.truncatedBytes += end;
+		storage.unlink(path);
+	}
+
+	await storage.syncDirectory(directory);
+}
+
+/** Moves a damaged file aside and tells of it; with `'throw'` nothing is changed. */
+export function setAside(
+	{onCorruption, report}: Pick<Recovery, 'onCorruption' | 'report'>,
+	corruption: Corruption,
+	move: () => string,
+): void {
+	if (onCorruption === 'throw') {
+		throw new QueueCorruptError(corruption);
+	}
+
+	report.corruptions.push({...corruption, quarantine: move()});
+}
