@@ -1,0 +1,40 @@
+import {resolve} from 'node:path';
+import {wrongType} from '../errors.ts';
+import {checkDirectory, type DiskQueueOptions, resolveOptions} from '../options.ts';
+import {announceDeparture} from '../queue/departures.ts';
+import {DiskQueue} from '../queue/disk-queue.ts';
+
+/** How a stream comes by its queue, and how it lets it go. */
+export type QueueSource<T> = {
+	/** `fail` is told of what goes wrong in a queue of the stream's own, where nobody else listens. */
+	open(fail: (error: Error) => void): Promise<DiskQueue<T>>;
+	/** Told when the stream begins to leave the queue. */
+	announce(left: Promise<void>): void;
+	release(queue: DiskQueue<T>): Promise<void>;
+};
+
+/** A queue that the stream opens, and closes. */
+export function opener<T>(directory: unknown, given: DiskQueueOptions<T>, cacheSize: number): QueueSource<T> {
+	checkDirectory(directory);
+	if (given.cacheSize !== undefined) {
+		throw wrongType('cacheSize', 'left out: a stream has `highWaterMark`', given.cacheSize);
+	}
+
+	const options = {...given, cacheSize};
+	resolveOptions(options);
+	return {
+		open: async fail => (await DiskQueue.open<T>(directory, options)).on('error', fail),
+		announce: left => announceDeparture(resolve(directory), left),
+		release: queue => queue.close(),
+	};
+}
+
+/** A queue that is open, and stays so. */
+export function borrow<T>(queue: DiskQueue<T>, given: DiskQueueOptions<T>): QueueSource<T> {
+	const [name] = Object.keys(given);
+	if (name !== undefined) {
+		throw wrongType('options', 'of highWaterMark, acknowledge, signal for a queue that is open', name);
+	}
+
+	return {open: async () => queue, announce: left => queue.awaitBeforeClose(left), async release() {}};
+}

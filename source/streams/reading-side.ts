@@ -1,0 +1,134 @@
+import type {Readable, Writable} from 'node:stream';
+import type {DiskQueue} from '../queue/disk-queue.ts';
+import {Acknowledgement} from './acknowledgement.ts';
+
+/** When a record that was read is done: see the option of the streams. */
+export type Acknowledge = 'sink' | 'read';
+
+/** What a reading side asks of its stream. */
+type Outlet = Pick<
+	Readable,
+	'push' | 'destroy' | 'unpipe' | 'pause' | 'destroyed' | 'readableEnded' | 'readableLength'
+>;
+
+export type ReadingOptions = {
+	acknowledge: Acknowledge;
+	/** Whether the stream ends when no record waits. */
+	isOver(): boolean;
+};
+
+/**
+ * Fills a stream with the records of a queue: leases them, pushes them, says when they are done, and gives back what is
+ * not done when the stream is destroyed.
+ */
+export class ReadingSide<T> {
+	readonly #stream: Outlet;
+	readonly #options: ReadingOptions;
+	readonly #acknowledgement: Acknowledgement<T>;
+	#queue: DiskQueue<T> | undefined;
+	#isPulling = false;
+	#pushed = 0;
+	/** Aborted when the stream is destroyed: it takes nothing more. */
+	readonly #gone = new AbortController();
+
+	constructor(stream: Outlet, options: ReadingOptions) {
+		this.#stream = stream;
+		this.#options = options;
+		this.#acknowledgement = new Acknowledgement<T>({
+			given: () => this.#given,
+			settle: (lease, count) => this.#queue!.settle(lease, count),
+		});
+	}
+
+	/** From here on there is a queue to read. */
+	start(queue: DiskQueue<T>): void {
+		this.#queue = queue;
+	}
+
+	/** Brings more records, if none are on their way; the stream's buffer has room for `size` in all. */
+	read(size: number): void {
+		this.#acknowledgement.confirm();
+		if (!this.#isPulling) {
+			this.#isPulling = true;
+			this.#pull(Math.max(1, size - this.#stream.readableLength)).catch(error => this.#stream.destroy(error));
+		}
+	}
+
+	/** Waits for a destination to confirm records, from now on. */
+	addSink(sink: Writable): void {
+		if (this.#options.acknowledge === 'sink' && !this.#stream.destroyed) {
+			this.#acknowledgement.addSink(sink);
+		}
+	}
+
+	/** Says that a destination, or all of them, are given no more. */
+	endSinks(sink: unknown): void {
+		this.#acknowledgement.endSinks(sink);
+		// Not now: one record may be on its way to it.
+		process.nextTick(() => {
+			if (!this.#stream.destroyed) {
+				this.#acknowledgement.confirm();
+			}
+		});
+	}
+
+	/** Asks again whether the stream is over. */
+	wake(): void {
+		this.#queue?.wake();
+	}
+
+	/** The stream is destroyed: resolves when what is done is settled, and the rest given back. */
+	leave(): Promise<void> {
+		const given = this.#given;
+		// One record may be on its way to the sink at this very moment, in neither buffer.
+		this.#acknowledgement.confirm(given - 1);
+		this.#stopFlow();
+		this.#gone.abort();
+		return this.#giveBack(given);
+	}
+
+	/** Records that have left the stream's buffer. */
+	get #given(): number {
+		return this.#pushed - this.#stream.readableLength;
+	}
+
+	async #pull(max: number): Promise<void> {
+		const lease = await this.#queue!.lease(max, this.#options.isOver, this.#gone.signal);
+		this.#isPulling = false;
+		if (this.#stream.destroyed) {
+			if (lease) {
+				this.#queue!.giveBack(lease);
+			}
+
+			return;
+		}
+
+		if (!lease) {
+			this.#stream.push(null);
+			return;
+		}
+
+		this.#acknowledgement.add(lease);
+		for (const record of lease.rest()) {
+			this.#pushed++;
+			this.#stream.push(record);
+		}
+	}
+
+	/** What is in the stream's buffer stays there. With an empty one, the end may be on its way to the sinks. */
+	#stopFlow(): void {
+		if (this.#stream.readableLength > 0) {
+			this.#stream.unpipe();
+			this.#stream.pause();
+		}
+	}
+
+	/** Lets go of sinks and queue. After a regular end the sinks are still at work. */
+	async #giveBack(given: number): Promise<void> {
+		await (this.#stream.readableEnded ? this.#acknowledgement.awaitSinks(given) : undefined);
+		this.#acknowledgement.confirm(given);
+		for (const lease of this.#acknowledgement.close()) {
+			this.#queue!.giveBack(lease);
+		}
+	}
+}
