@@ -17,6 +17,7 @@ import {
 import {fileSystem, type Storage} from '../storage.ts';
 import {type DeadLetterTarget, Engine, type EngineParts} from './engine.ts';
 import {type DiskQueueEvents, hasSubscribers, publish} from './events.ts';
+import {wrap} from './get-side.ts';
 import type {Lease} from './lease.ts';
 import {openDirectory} from './open-directory.ts';
 import type {Delivery, GetManyOptions, Queue, QueueStats} from './queue.ts';
@@ -425,8 +426,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	 */
 	async lease(max: number, isOver: () => boolean, signal?: AbortSignal): Promise<Lease<T> | undefined> {
 		this.#check('get');
-		const lease = await this.#engine.gets.take(() => wrap(this.#engine.lease(max, isOver)), signal && {signal});
-		return lease ?? undefined;
+		return this.#engine.lease(max, isOver, signal && {signal});
 	}
 
 	/** Puts records as one run, see `putMany`. @internal */
@@ -557,8 +557,4 @@ async function openDeadLetter<T>(options: ResolvedOptions<T>): Promise<DeadLette
 		storage,
 	});
 	return {queue, close: () => queue.close()};
-}
-
-function wrap<V>(value: V | undefined): {value: V} | undefined {
-	return value === undefined ? undefined : {value};
 }

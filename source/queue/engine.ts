@@ -1,13 +1,13 @@
 import {QueueClosedError, QueueShutDownError, QueueStorageError} from '../errors.ts';
 import type {DirectoryLock} from '../log/directory-lock.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
-import type {DeadLetterQueue, ResolvedOptions} from '../options.ts';
+import type {DeadLetterQueue, ResolvedOptions, WaitOptions} from '../options.ts';
 import {DeadLetters} from './dead-letters.ts';
 import {type DeliveryOwner, QueueDelivery} from './delivery.ts';
 import {announceDeparture} from './departures.ts';
 import type {DiskQueueEvents} from './events.ts';
 import {onExit} from './exit-handler.ts';
-import {GetSide} from './get-side.ts';
+import {GetSide, wrap} from './get-side.ts';
 import type {Lease} from './lease.ts';
 import {type Drop, Limits} from './limits.ts';
 import {PutSide} from './put-side.ts';
@@ -168,10 +168,10 @@ export class Engine<T> implements DeliveryOwner<T> {
 		return undefined;
 	}
 
-	/** Takes up to `max` records of a stream or an iteration; `null` when it is over and none is left. */
-	lease(max: number, isOver: () => boolean): Lease<T> | null | undefined {
+	/** Takes up to `max` records of a stream or an iteration; undefined when it is over and none is left. */
+	lease(max: number, isOver: () => boolean, options: WaitOptions | undefined): Promise<Lease<T> | undefined> {
 		const isLast = () => (this.#isShutDown || isOver()) && this.store.size === 0;
-		return this.store.lease(max) ?? (isLast() ? null : undefined);
+		return this.gets.takeUntil(isLast, () => wrap(this.store.lease(max)), options);
 	}
 
 	settle(lease: Lease<T>, count: number): void {

@@ -2,10 +2,14 @@ import {QueueEmptyError} from '../errors.ts';
 import type {WaitOptions} from '../options.ts';
 import {KeepAlive} from './keep-alive.ts';
 import type {RecordStore} from './record-store.ts';
-import {WaitingLine} from './waiting-line.ts';
+import {type Waiter, WaitingLine} from './waiting-line.ts';
 
-/** Takes something; undefined if it must wait. Wrapped, since any value may be a record. */
-type Request = () => {value: unknown} | undefined;
+type Request = {
+	/** Takes something; undefined if it must wait. Wrapped, since any value may be a record. */
+	take(): {value: unknown} | undefined;
+	/** Whether it has nothing to wait for. */
+	isOver?: (() => boolean) | undefined;
+};
 
 /** The consumers' side of a queue: who takes now, who waits, and when the disk is read. */
 export class GetSide<T> {
@@ -14,6 +18,8 @@ export class GetSide<T> {
 	/** Called after records were taken. */
 	readonly #onTaken: () => void;
 	readonly #keepAlive = new KeepAlive();
+	/** Those in line that may be over before it is their turn. */
+	readonly #ending = new Set<Waiter<Request, unknown>>();
 	#isServingDue = false;
 	#isLoading = false;
 
@@ -31,19 +37,29 @@ export class GetSide<T> {
 		return this.#line.length;
 	}
 
-	/** Takes what a request asks for, in turn. Throws what the request throws. */
-	take<R>(request: () => {value: R} | undefined, options: WaitOptions | undefined): Promise<R> {
-		if (this.#line.length === 0 && !options?.signal?.aborted) {
-			const taken = request();
-			if (taken) {
-				this.#onTaken();
-				return Promise.resolve(taken.value);
-			}
+	/** Takes something, in turn. Throws what `take` throws. */
+	take<R>(take: () => {value: R} | undefined, options: WaitOptions | undefined): Promise<R> {
+		const taken = this.#takeAtOnce(take, options);
+		return taken ? Promise.resolve(taken.value) : (this.#wait({take}, options).promise as Promise<R>);
+	}
+
+	/** The same, until `isOver`: then it resolves to undefined, whoever else waits. */
+	async takeUntil<R>(
+		isOver: () => boolean,
+		take: () => {value: R} | undefined,
+		options: WaitOptions | undefined,
+	): Promise<R | undefined> {
+		const taken = this.#takeAtOnce(take, options);
+		if (taken) {
+			return taken.value;
 		}
 
-		const promise = this.#line.wait(request, options) as Promise<R>;
-		this.#loadIfDue();
-		return promise;
+		const waiter = this.#wait({take, isOver}, options);
+		const forget = () => this.#ending.delete(waiter);
+		this.#ending.add(waiter);
+		waiter.promise.then(forget, forget);
+		this.#letGo();
+		return waiter.promise as Promise<R | undefined>;
 	}
 
 	/** Takes something in this turn, unless others wait for it. */
@@ -79,10 +95,30 @@ export class GetSide<T> {
 		this.#keepAlive.want(isWanted);
 	}
 
+	#takeAtOnce<R>(take: () => {value: R} | undefined, options: WaitOptions | undefined): {value: R} | undefined {
+		const taken = this.#line.length === 0 && !options?.signal?.aborted ? take() : undefined;
+		if (taken) {
+			this.#onTaken();
+		}
+
+		return taken;
+	}
+
+	#wait(request: Request, options: WaitOptions | undefined): Waiter<Request, unknown> {
+		const waiter = this.#line.join(request, options);
+		this.#loadIfDue();
+		return waiter;
+	}
+
 	#serve(): void {
+		this.#serveInTurn();
+		this.#letGo();
+	}
+
+	#serveInTurn(): void {
 		for (let waiter = this.#line.first(); waiter; waiter = this.#line.first()) {
 			try {
-				const taken = waiter.request();
+				const taken = waiter.request.take();
 				if (!taken) {
 					this.#loadIfDue();
 					return;
@@ -92,6 +128,16 @@ export class GetSide<T> {
 				this.#onTaken();
 			} catch (error) {
 				this.#line.claimFirst()!.reject(error);
+			}
+		}
+	}
+
+	/** Whoever has nothing to wait for leaves the line: those before it may wait for long. */
+	#letGo(): void {
+		for (const waiter of this.#ending) {
+			if (waiter.isWaiting && waiter.request.isOver!()) {
+				this.#line.claim(waiter);
+				waiter.resolve(undefined);
 			}
 		}
 	}
@@ -114,4 +160,9 @@ export class GetSide<T> {
 		this.#isLoading = false;
 		this.#serve();
 	}
+}
+
+/** A value that was taken, if there is one. */
+export function wrap<V>(value: V | undefined): {value: V} | undefined {
+	return value === undefined ? undefined : {value};
 }

@@ -80,13 +80,19 @@ export class WaitingLine<Request, Result> {
 		return this.#length;
 	}
 
-	/** Joins the line. An aborted signal, or no time to wait, is settled at once. */
+	/** Joins the line. An aborted signal is settled at once. */
 	wait(request: Request, options: WaitOptions | undefined): Promise<Result> {
+		return this.join(request, options).promise;
+	}
+
+	/** The same, for who may have to be taken out of turn. */
+	join(request: Request, options: WaitOptions | undefined): Waiter<Request, Result> {
+		const waiter = new Waiter<Request, Result>(request);
 		if (options?.signal?.aborted) {
-			return Promise.reject(new AbortError(options.signal));
+			waiter.reject(new AbortError(options.signal));
+			return waiter;
 		}
 
-		const waiter = new Waiter<Request, Result>(request);
 		if (options) {
 			waiter.arm(options, this.#late, () => this.#removed());
 		}
@@ -96,7 +102,7 @@ export class WaitingLine<Request, Result> {
 			this.#onChange();
 		}
 
-		return waiter.promise;
+		return waiter;
 	}
 
 	/** Who waits, in order. */
@@ -133,6 +139,12 @@ export class WaitingLine<Request, Result> {
 		}
 
 		return waiter;
+	}
+
+	/** Takes one out of turn, to be settled by the caller. */
+	claim(waiter: Waiter<Request, Result>): void {
+		waiter.claim();
+		this.#removed();
 	}
 
 	/** Takes all out of the line, to be settled by the caller. */
