@@ -4,7 +4,7 @@ import type {Lease} from '../queue/lease.ts';
 import {Ring} from '../ring.ts';
 import {SinkProgress} from './sink-progress.ts';
 
-/** How often a slow sink is asked what it has confirmed, in milliseconds: what a kill redelivers is bounded by it. */
+/** How often it is looked into what is done, in milliseconds: what a kill redelivers is bounded by it. */
 const confirmInterval = 100;
 
 export type AcknowledgementOptions<T> = {
@@ -33,13 +33,12 @@ export class Acknowledgement<T> {
 	/** Adds a run that was taken, behind the others. */
 	add(lease: Lease<T>): void {
 		this.#leases.push(lease);
+		this.#lookLater();
 	}
 
 	/** Waits for a sink too from now on. */
 	addSink(sink: Writable): void {
-		const confirm = () => this.confirm();
-		this.#sinks.add(new SinkProgress(sink, confirm));
-		this.#timer ??= setInterval(confirm, confirmInterval).unref();
+		this.#sinks.add(new SinkProgress(sink, () => this.confirm()));
 	}
 
 	/** Says that a sink, or all of them, are given no more than they were. */
@@ -87,12 +86,23 @@ export class Acknowledgement<T> {
 
 	/** Lets go of the sinks; gives what is not done, in order. */
 	close(): Array<Lease<T>> {
-		clearInterval(this.#timer);
+		clearTimeout(this.#timer);
 		for (const progress of this.#sinks) {
 			progress.close();
 		}
 
 		return this.#leases.shiftMany(this.#leases.length);
+	}
+
+	/** What was taken may be done without a sign: the last record read, before the next one comes. */
+	#lookLater(): void {
+		this.#timer ??= setTimeout(() => {
+			this.#timer = undefined;
+			this.confirm();
+			if (this.#leases.length > 0) {
+				this.#lookLater();
+			}
+		}, confirmInterval).unref();
 	}
 }
 

@@ -436,6 +436,17 @@ test('what a destination confirms is done soon, though it neither drains nor is 
 	t.deepEqual(confirmed, items(0, 100));
 });
 
+test('the last record that was read is done soon, though no other one comes', async t => {
+	const queue = await openQueue<number>(t);
+	const stream = queueStream(t, queue);
+	stream.write(1);
+	const records = stream[Symbol.asyncIterator]();
+	t.is((await records.next()).value, 1);
+	void records.next().catch(() => {});
+	await queue.join({timeout: 10_000});
+	t.is(queue.stats().waitingGets, 1);
+});
+
 test('through a transform, everything is done at the end', async t => {
 	const directory = temporaryDirectory(t);
 	const double = new Transform({
