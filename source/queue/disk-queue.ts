@@ -445,6 +445,11 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 		this.#engine.giveBack(lease);
 	}
 
+	/** Tells a consumer when the queue begins to close; gives what takes it off again. @internal */
+	onClosing(listener: () => void): () => void {
+		return this.#engine.onClosing(listener);
+	}
+
 	/** Lets a consumer that is leaving settle its leases before the queue closes. @internal */
 	awaitBeforeClose(left: Promise<unknown>): void {
 		this.#engine.awaitBeforeClose(left);

@@ -57,6 +57,7 @@ export class Engine<T> implements DeliveryOwner<T> {
 	readonly #forgetExit: () => void;
 	readonly #delays = new Set<NodeJS.Timeout>();
 	readonly #leaving = new Set<Promise<unknown>>();
+	readonly #closingListeners = new Set<() => void>();
 	readonly #counts = {dropped: 0, deadLettered: 0};
 	#syncTimer: NodeJS.Timeout | undefined;
 	#turn: NodeJS.Immediate | undefined;
@@ -233,6 +234,12 @@ export class Engine<T> implements DeliveryOwner<T> {
 		await this.#log.sync();
 	}
 
+	/** Tells a consumer when the queue begins to close. Gives what takes it off again. */
+	onClosing(listener: () => void): () => void {
+		this.#closingListeners.add(listener);
+		return () => this.#closingListeners.delete(listener);
+	}
+
 	/** Lets a consumer that is leaving settle its leases before the queue closes. */
 	awaitBeforeClose(left: Promise<unknown>): void {
 		this.#leaving.add(left);
@@ -385,10 +392,17 @@ export class Engine<T> implements DeliveryOwner<T> {
 
 	async #close(): Promise<void> {
 		clearInterval(this.#syncTimer);
+		for (const listener of this.#closingListeners) {
+			listener();
+		}
+
 		const closed = new QueueClosedError('go on waiting', this.#log.directory);
 		this.gets.close(closed);
 		this.tasks.rejectAll(closed);
-		await Promise.allSettled(this.#leaving);
+		while (this.#leaving.size > 0) {
+			await Promise.allSettled(this.#leaving);
+		}
+
 		await this.#deadLetters.settle();
 		this.#isSaving = true;
 		clearImmediate(this.#turn);

@@ -30,6 +30,11 @@ export class Acknowledgement<T> {
 		this.#options = options;
 	}
 
+	/** Whether some of what was taken is not done, as far as it was looked into. */
+	get isHolding(): boolean {
+		return this.#leases.length > 0;
+	}
+
 	/** Adds a run that was taken, behind the others. */
 	add(lease: Lease<T>): void {
 		this.#leases.push(lease);

@@ -8,7 +8,7 @@ import {DiskQueue} from '../queue/disk-queue.ts';
 export type QueueSource<T> = {
 	/** `fail` is told of what goes wrong in a queue of the stream's own, where nobody else listens. */
 	open(fail: (error: Error) => void): Promise<DiskQueue<T>>;
-	/** Told when the stream begins to leave the queue. */
+	/** Told when the stream begins to let it go. */
 	announce(left: Promise<void>): void;
 	release(queue: DiskQueue<T>): Promise<void>;
 };
@@ -36,5 +36,5 @@ export function borrow<T>(queue: DiskQueue<T>, given: DiskQueueOptions<T>): Queu
 		throw wrongType('options', 'of highWaterMark, acknowledge, signal for a queue that is open', name);
 	}
 
-	return {open: async () => queue, announce: left => queue.awaitBeforeClose(left), async release() {}};
+	return {open: async () => queue, announce() {}, async release() {}};
 }

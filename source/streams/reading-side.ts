@@ -1,4 +1,5 @@
 import type {Readable, Writable} from 'node:stream';
+import {QueueClosedError} from '../errors.ts';
 import type {DiskQueue} from '../queue/disk-queue.ts';
 import {Acknowledgement} from './acknowledgement.ts';
 
@@ -26,6 +27,7 @@ export class ReadingSide<T> {
 	readonly #options: ReadingOptions;
 	readonly #acknowledgement: Acknowledgement<T>;
 	#queue: DiskQueue<T> | undefined;
+	#forget: (() => void) | undefined;
 	#isPulling = false;
 	#pushed = 0;
 	/** Aborted when the stream is destroyed: it takes nothing more. */
@@ -43,6 +45,7 @@ export class ReadingSide<T> {
 	/** From here on there is a queue to read. */
 	start(queue: DiskQueue<T>): void {
 		this.#queue = queue;
+		this.#forget = queue.onClosing(() => queue.awaitBeforeClose(this.#breakOff()));
 	}
 
 	/** Brings more records, if none are on their way; the stream's buffer has room for `size` in all. */
@@ -84,12 +87,25 @@ export class ReadingSide<T> {
 		this.#acknowledgement.confirm(given - 1);
 		this.#stopFlow();
 		this.#gone.abort();
-		return this.#giveBack(given);
+		this.#forget?.();
+		const left = this.#giveBack(given);
+		this.#queue?.awaitBeforeClose(left);
+		return left;
 	}
 
 	/** Records that have left the stream's buffer. */
 	get #given(): number {
 		return this.#pushed - this.#stream.readableLength;
+	}
+
+	/** The queue closes. What is done is settled before, and what is not is given to nobody: it comes back at the next open. */
+	async #breakOff(): Promise<void> {
+		// In the next microtask no record is on its way to a sink.
+		await undefined;
+		this.#acknowledgement.confirm();
+		if (this.#acknowledgement.isHolding) {
+			this.#stream.destroy(new QueueClosedError('read on', this.#queue!.directory));
+		}
 	}
 
 	async #pull(max: number): Promise<void> {

@@ -1,7 +1,12 @@
+import {PassThrough} from 'node:stream';
+import {pipeline} from 'node:stream/promises';
 import test from 'ava';
 import {pEvent} from 'p-event';
-import {nextTurn, openQueue} from '../helpers/queues.ts';
-import {queueStream} from '../helpers/streams.ts';
+import {DiskQueue} from '../../source/index.ts';
+import {nextTurn, openQueue, range} from '../helpers/queues.ts';
+import {makeSink} from '../helpers/sinks.ts';
+import {leftovers, queueStream} from '../helpers/streams.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 test('a stream whose input has ended ends, although another one waits for a record before it', async t => {
 	const queue = await openQueue<number>(t);
@@ -33,4 +38,26 @@ test('a stream whose input has ended and that finds another one waiting ends at 
 
 	t.deepEqual(await queueStream(t, queue).end().toArray(), []);
 	t.is(queue.stats().waitingGets, 1);
+});
+
+test('a queue that is closed under a stream gives out nothing more: what the sink had not confirmed is there at the next open, once', async t => {
+	const directory = temporaryDirectory(t);
+	const queue = await DiskQueue.open<number>(directory);
+	await queue.putMany(range(0, 500));
+	let closing: Promise<void> | undefined;
+	const {writable, confirmed} = makeSink<number>({
+		kind: 'async',
+		highWaterMark: 1000,
+		refuse([id]) {
+			closing ??= id === 99 ? queue.close() : undefined;
+			return undefined;
+		},
+	});
+	const run = pipeline(new PassThrough({objectMode: true}), queueStream(t, queue), writable);
+	t.like(await t.throwsAsync(run), {code: 'QUEUE_CLOSED'});
+	await closing;
+	t.deepEqual(confirmed, range(0, confirmed.length));
+	const rest = await leftovers<number>(directory);
+	t.deepEqual(rest, range(500 - rest.length, 500));
+	t.true(confirmed.length - rest[0]! <= 1, `${rest[0]} is the first to come back, ${confirmed.length} were confirmed`);
 });
