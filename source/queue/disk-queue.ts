@@ -15,7 +15,7 @@ import {
 	type WaitOptions,
 } from '../options.ts';
 import {fileSystem, type Storage} from '../storage.ts';
-import {type DeadLetterTarget, Engine, type EngineParts} from './engine.ts';
+import {type DeadLetterTarget, Engine, type EngineParts, type IsOver} from './engine.ts';
 import {type DiskQueueEvents, hasSubscribers, publish} from './events.ts';
 import {wrap} from './get-side.ts';
 import type {Lease} from './lease.ts';
@@ -421,10 +421,10 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	}
 
 	/**
-	 * Takes up to `max` records that stay the queue's until they are settled; undefined when none is left and `isOver`.
+	 * Takes up to `max` records that stay the queue's until they are settled; undefined when none waits and `isOver`.
 	 * @internal
 	 */
-	async lease(max: number, isOver: () => boolean, signal?: AbortSignal): Promise<Lease<T> | undefined> {
+	async lease(max: number, isOver: IsOver, signal?: AbortSignal): Promise<Lease<T> | undefined> {
 		this.#check('get');
 		return this.#engine.lease(max, isOver, signal && {signal});
 	}
@@ -508,7 +508,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 
 	async #leaseNext(): Promise<Lease<T> | undefined> {
 		try {
-			return await this.lease(1, () => false);
+			return await this.lease(1, ({isShutDown}) => isShutDown);
 		} catch (error) {
 			if (error instanceof QueueClosedError) {
 				return undefined;

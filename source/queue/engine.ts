@@ -27,6 +27,12 @@ const maxUnwrittenDone = 1024;
 /** A dead-letter queue, and what gives it back when the queue closes. */
 export type DeadLetterTarget<T> = {queue: DeadLetterQueue<T>; close(): Promise<void>};
 
+/** What may still bring records to a queue in which none waits. */
+export type Activity = {isShutDown: boolean; inFlight: number; waitingPuts: number};
+
+/** Whether a consumer is over when no record waits. */
+export type IsOver = (activity: Activity) => boolean;
+
 /** Tells of an event, later: no listener runs in the middle of an operation. */
 type Emit<T> = <Name extends keyof DiskQueueEvents<T>>(name: Name, ...values: DiskQueueEvents<T>[Name]) => void;
 
@@ -95,6 +101,7 @@ export class Engine<T> implements DeliveryOwner<T> {
 			limits: this.limits,
 			added: () => this.#added(),
 			schedule: () => this.#schedule(),
+			idle: () => this.gets.added(),
 			full: cause => this.#emit('full', cause),
 			resume: () => this.#emit('resume'),
 		});
@@ -169,9 +176,9 @@ export class Engine<T> implements DeliveryOwner<T> {
 		return undefined;
 	}
 
-	/** Takes up to `max` records of a stream or an iteration; undefined when it is over and none is left. */
-	lease(max: number, isOver: () => boolean, options: WaitOptions | undefined): Promise<Lease<T> | undefined> {
-		const isLast = () => (this.#isShutDown || isOver()) && this.store.size === 0;
+	/** Takes up to `max` records of a stream or an iteration; undefined when it is over and none waits. */
+	lease(max: number, isOver: IsOver, options: WaitOptions | undefined): Promise<Lease<T> | undefined> {
+		const isLast = () => this.store.size === 0 && isOver(this.#activity);
 		return this.gets.takeUntil(isLast, () => wrap(this.store.lease(max)), options);
 	}
 
@@ -274,6 +281,10 @@ export class Engine<T> implements DeliveryOwner<T> {
 			oldestAge: store.oldestAge,
 			...this.#log.figures,
 		};
+	}
+
+	get #activity(): Activity {
+		return {isShutDown: this.#isShutDown, inFlight: this.store.inFlight, waitingPuts: this.puts.waiting};
 	}
 
 	/** A record that was delivered too often before is buried instead, and the next one is tried. */

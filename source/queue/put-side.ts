@@ -24,6 +24,8 @@ export type PutSideOptions<T> = {
 	limits: Limits<T>;
 	/** There are new records to take. */
 	added(): void;
+	/** No call waits any more. */
+	idle(): void;
 	/** The next turn of the event loop has work. */
 	schedule(): void;
 	/** There is no room, in the queue or on the device; puts wait. */
@@ -51,6 +53,7 @@ export class PutSide<T> {
 		this.#options = options;
 		this.#line = new WaitingLine(
 			timeout => new QueueFullError(log.directory, timeout, this.#stallCause && {cause: this.#stallCause}),
+			() => this.#line.length === 0 && options.idle(),
 		);
 		const {codec} = log;
 		const {durability, limits, blockBytes, added} = options;

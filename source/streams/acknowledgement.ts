@@ -23,6 +23,7 @@ export class Acknowledgement<T> {
 	readonly #sinks = new Set<SinkProgress>();
 	/** What was taken and is not done, in order. */
 	readonly #leases = new Ring<Lease<T>>();
+	#held = 0;
 	#confirmed = 0;
 	#timer: NodeJS.Timeout | undefined;
 
@@ -30,14 +31,15 @@ export class Acknowledgement<T> {
 		this.#options = options;
 	}
 
-	/** Whether some of what was taken is not done, as far as it was looked into. */
-	get isHolding(): boolean {
-		return this.#leases.length > 0;
+	/** Records that were taken and are not done, as far as it was looked into. */
+	get held(): number {
+		return this.#held;
 	}
 
 	/** Adds a run that was taken, behind the others. */
 	add(lease: Lease<T>): void {
 		this.#leases.push(lease);
+		this.#held += lease.length;
 		this.#lookLater();
 	}
 
@@ -71,6 +73,7 @@ export class Acknowledgement<T> {
 			const count = Math.min(lease.length, confirmed - this.#confirmed);
 			this.#options.settle(lease, count);
 			this.#confirmed += count;
+			this.#held -= count;
 			if (lease.length === 0) {
 				this.#leases.shift();
 			}

@@ -1,10 +1,11 @@
 import {addAbortSignal, type Duplex as NodeDuplex, type Writable as NodeWritable} from 'node:stream';
-import {Duplex, Writable} from 'readable-stream';
-import {outOfRange, wrongType} from '../errors.ts';
-import {checkInteger, checkWaitOptions, type DiskQueueOptions, defaults} from '../options.ts';
+import {type DiskQueueOptions, defaults} from '../options.ts';
 import {DiskQueue} from '../queue/disk-queue.ts';
+import {closeQuietly} from './close-quietly.ts';
 import {borrow, opener, type QueueSource} from './queue-source.ts';
-import {type Acknowledge, ReadingSide} from './reading-side.ts';
+import {ReadingSide} from './reading-side.ts';
+import {Duplex, Writable} from './stream-classes.ts';
+import {type Acknowledge, checkNames, type Gives, resolveStreamOptions, type StreamSettings} from './stream-options.ts';
 import {type Callback, WritingSide} from './writing-side.ts';
 
 /** Options of `diskQueue`: those of the stream, and those of `DiskQueue.open` for a queue that the stream opens. */
@@ -27,10 +28,11 @@ export type DiskQueueStreamOptions<T> = Omit<DiskQueueOptions<T>, 'cacheSize'> &
 };
 
 /** The stream that `diskQueue` makes. */
-export type DiskQueueStream<T> = NodeDuplex & {
-	/** The queue; undefined until the stream is `ready`. */
-	readonly queue: DiskQueue<T> | undefined;
-};
+export type DiskQueueStream<T> = Gives<T> &
+	NodeDuplex & {
+		/** The queue; undefined until the stream is `ready`. */
+		readonly queue: DiskQueue<T> | undefined;
+	};
 
 /**
  * Makes a Duplex in object mode that is a queue on disk: what is written waits, in memory and if need be on disk, until
@@ -52,24 +54,15 @@ export function diskQueue<T = unknown>(
 	target: string | DiskQueue<T>,
 	options: DiskQueueStreamOptions<T> = {},
 ): DiskQueueStream<T> {
-	if (typeof options !== 'object' || options === null) {
-		throw wrongType('options', 'an object', options);
-	}
-
-	const {highWaterMark = defaults.cacheSize, acknowledge = 'sink', signal, ...queueOptions} = options;
-	checkInteger('highWaterMark', highWaterMark, {min: 1});
-	if (acknowledge !== 'sink' && acknowledge !== 'read') {
-		throw outOfRange('acknowledge', "'sink' or 'read'", acknowledge);
-	}
-
-	checkWaitOptions({signal});
-
-	const open =
-		target instanceof DiskQueue ? borrow(target, queueOptions) : opener<T>(target, queueOptions, highWaterMark);
-	return new QueueDuplex<T>(open, {highWaterMark, acknowledge, signal}) as unknown as DiskQueueStream<T>;
+	checkNames(options);
+	const {highWaterMark, acknowledge, signal, ...queueOptions} = options;
+	const settings = resolveStreamOptions({highWaterMark, acknowledge, signal}, defaults.cacheSize);
+	const source =
+		target instanceof DiskQueue
+			? borrow(target, queueOptions)
+			: opener<T>(target, queueOptions, settings.highWaterMark);
+	return new QueueDuplex<T>(source, settings);
 }
-
-type Settings = {highWaterMark: number; acknowledge: Acknowledge; signal: AbortSignal | undefined};
 
 class QueueDuplex<T> extends Duplex {
 	readonly #source: QueueSource<T>;
@@ -78,16 +71,17 @@ class QueueDuplex<T> extends Duplex {
 	#queue: DiskQueue<T> | undefined;
 	#isInputOver = false;
 
-	constructor(source: QueueSource<T>, {highWaterMark, acknowledge, signal}: Settings) {
+	constructor(source: QueueSource<T>, {highWaterMark, acknowledge, signal}: StreamSettings) {
 		super({objectMode: true, highWaterMark});
 		this.#source = source;
-		this.#reading = new ReadingSide<T>(this as unknown as NodeDuplex, {
+		this.#reading = new ReadingSide<T>(this, {
 			acknowledge,
-			isOver: () => this.#isInputOver,
+			isOver: ({isShutDown}) => isShutDown || this.#isInputOver,
+			endsWithQueue: false,
 		});
 		if (signal) {
 			// Not by the option: that one destroys a stream that is not made yet.
-			addAbortSignal(signal, this as unknown as NodeDuplex);
+			addAbortSignal(signal, this);
 		}
 	}
 
@@ -95,7 +89,7 @@ class QueueDuplex<T> extends Duplex {
 		return this.#queue;
 	}
 
-	_construct(callback: Callback): void {
+	override _construct(callback: Callback): void {
 		if (this.destroyed) {
 			callback();
 			return;
@@ -105,7 +99,7 @@ class QueueDuplex<T> extends Duplex {
 		this.#source.open(fail).then(queue => {
 			this.#queue = queue;
 			this.#reading.start(queue);
-			this.#writing.start(queue);
+			this.#writing.start(queue, this.#source);
 			callback();
 			if (!this.destroyed) {
 				this.emit('ready', queue);
@@ -136,7 +130,7 @@ class QueueDuplex<T> extends Duplex {
 		return super.pipe(destination, options);
 	}
 
-	override unpipe(destination?: Parameters<Duplex['unpipe']>[0]): this {
+	override unpipe(destination?: NodeJS.WritableStream): this {
 		this.#reading.endSinks(destination);
 		return super.unpipe(destination);
 	}
@@ -148,11 +142,20 @@ class QueueDuplex<T> extends Duplex {
 	}
 
 	override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
-		const left = this.#reading.leave().then(() => this.#queue && this.#source.release(this.#queue));
+		const left = this.#leave();
 		this.#source.announce(left);
 		left.then(
 			() => callback(error),
 			failure => callback(error ?? failure),
 		);
+	}
+
+	override async [Symbol.asyncDispose](): Promise<void> {
+		await closeQuietly(this);
+	}
+
+	async #leave(): Promise<void> {
+		await Promise.all([this.#reading.leave(), this.#writing.leave()]);
+		await (this.#queue && this.#source.release(this.#queue));
 	}
 }

@@ -8,6 +8,8 @@ import {DiskQueue} from '../queue/disk-queue.ts';
 export type QueueSource<T> = {
 	/** `fail` is told of what goes wrong in a queue of the stream's own, where nobody else listens. */
 	open(fail: (error: Error) => void): Promise<DiskQueue<T>>;
+	/** Whether the queue is the stream's own. */
+	isOwn: boolean;
 	/** Told when the stream begins to let it go. */
 	announce(left: Promise<void>): void;
 	release(queue: DiskQueue<T>): Promise<void>;
@@ -23,6 +25,7 @@ export function opener<T>(directory: unknown, given: DiskQueueOptions<T>, cacheS
 	const options = {...given, cacheSize};
 	resolveOptions(options);
 	return {
+		isOwn: true,
 		open: async fail => (await DiskQueue.open<T>(directory, options)).on('error', fail),
 		announce: left => announceDeparture(resolve(directory), left),
 		release: queue => queue.close(),
@@ -31,10 +34,10 @@ export function opener<T>(directory: unknown, given: DiskQueueOptions<T>, cacheS
 
 /** A queue that is open, and stays so. */
 export function borrow<T>(queue: DiskQueue<T>, given: DiskQueueOptions<T>): QueueSource<T> {
-	const [name] = Object.keys(given);
+	const [name] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
 	if (name !== undefined) {
 		throw wrongType('options', 'of highWaterMark, acknowledge, signal for a queue that is open', name);
 	}
 
-	return {open: async () => queue, announce() {}, async release() {}};
+	return {isOwn: false, open: async () => queue, announce() {}, async release() {}};
 }

@@ -1,10 +1,9 @@
 import type {Readable, Writable} from 'node:stream';
 import {QueueClosedError} from '../errors.ts';
 import type {DiskQueue} from '../queue/disk-queue.ts';
+import type {IsOver} from '../queue/engine.ts';
 import {Acknowledgement} from './acknowledgement.ts';
-
-/** When a record that was read is done: see the option of the streams. */
-export type Acknowledge = 'sink' | 'read';
+import type {Acknowledge} from './stream-options.ts';
 
 /** What a reading side asks of its stream. */
 type Outlet = Pick<
@@ -14,8 +13,10 @@ type Outlet = Pick<
 
 export type ReadingOptions = {
 	acknowledge: Acknowledge;
-	/** Whether the stream ends when no record waits. */
-	isOver(): boolean;
+	/** Whether the stream ends when no record waits; `inFlight` counts those of other consumers. */
+	isOver: IsOver;
+	/** Whether it ends when the queue is closed and no record waits. Otherwise it fails. */
+	endsWithQueue: boolean;
 };
 
 /**
@@ -45,11 +46,11 @@ export class ReadingSide<T> {
 	/** From here on there is a queue to read. */
 	start(queue: DiskQueue<T>): void {
 		this.#queue = queue;
-		this.#forget = queue.onClosing(() => queue.awaitBeforeClose(this.#breakOff()));
 	}
 
 	/** Brings more records, if none are on their way; the stream's buffer has room for `size` in all. */
 	read(size: number): void {
+		this.#forget ??= this.#queue!.onClosing(() => this.#queue!.awaitBeforeClose(this.#breakOff()));
 		this.#acknowledgement.confirm();
 		if (!this.#isPulling) {
 			this.#isPulling = true;
@@ -103,13 +104,13 @@ export class ReadingSide<T> {
 		// In the next microtask no record is on its way to a sink.
 		await undefined;
 		this.#acknowledgement.confirm();
-		if (this.#acknowledgement.isHolding) {
+		if (this.#acknowledgement.held > 0) {
 			this.#stream.destroy(new QueueClosedError('read on', this.#queue!.directory));
 		}
 	}
 
 	async #pull(max: number): Promise<void> {
-		const lease = await this.#queue!.lease(max, this.#options.isOver, this.#gone.signal);
+		const lease = await this.#queue!.lease(max, this.#isOver, this.#gone.signal).catch(error => this.#endOr(error));
 		this.#isPulling = false;
 		if (this.#stream.destroyed) {
 			if (lease) {
@@ -128,6 +129,18 @@ export class ReadingSide<T> {
 		for (const record of lease.rest()) {
 			this.#pushed++;
 			this.#stream.push(record);
+		}
+	}
+
+	readonly #isOver: IsOver = activity =>
+		this.#options.isOver({...activity, inFlight: activity.inFlight - this.#acknowledgement.held});
+
+	/** A stream that has given out all there was may end with its queue. */
+	#endOr(error: unknown): undefined {
+		this.#acknowledgement.confirm();
+		const isAllDone = this.#queue!.size === 0 && this.#acknowledgement.held === 0;
+		if (!(error instanceof QueueClosedError && this.#options.endsWithQueue && isAllDone)) {
+			throw error;
 		}
 	}
 

@@ -1,3 +1,4 @@
+import type {WaitOptions} from '../options.ts';
 import type {DiskQueue} from '../queue/disk-queue.ts';
 import {accepted} from '../queue/put-side.ts';
 
@@ -7,26 +8,44 @@ export type Callback = (error?: Error | null) => void;
 /** Puts what is written to a stream into its queue; a write is called back when its put resolves. */
 export class WritingSide<T> {
 	#queue!: DiskQueue<T>;
+	/** Aborts the put that waits, if the queue is not the stream's own: a stream that is gone gives it nothing more. */
+	#gone: AbortController | undefined;
+	#options: WaitOptions | undefined;
+	#put: Promise<void> = accepted;
 
-	/** From here on there is a queue to put to. */
-	start(queue: DiskQueue<T>): void {
+	/** From here on there is a queue to put to. One that is the stream's own still saves, as it closes, what waits. */
+	start(queue: DiskQueue<T>, {isOwn}: {isOwn: boolean}): void {
 		this.#queue = queue;
+		if (!isOwn) {
+			this.#gone = new AbortController();
+			this.#options = {signal: this.#gone.signal};
+		}
 	}
 
 	write(record: T, callback: Callback): void {
-		whenAccepted(this.#queue.put(record), callback);
+		this.#settle(this.#queue.put(record, this.#options), callback);
 	}
 
 	writeAll(chunks: Array<{chunk: T}>, callback: Callback): void {
-		whenAccepted(this.#queue.putRun(chunks.map(({chunk}) => chunk)), callback);
+		const records = chunks.map(({chunk}) => chunk);
+		this.#settle(this.#queue.putRun(records, this.#options), callback);
 	}
-}
 
-/** Calls back in this turn if a put did not have to wait. */
-function whenAccepted(put: Promise<void>, callback: Callback): void {
-	if (put === accepted) {
-		callback();
-	} else {
-		put.then(() => callback(), callback);
+	/** The stream is destroyed: resolves when it puts nothing more. */
+	async leave(): Promise<void> {
+		if (this.#gone) {
+			this.#gone.abort();
+			await this.#put.catch(() => {});
+		}
+	}
+
+	/** Calls back in this turn if a put did not have to wait. */
+	#settle(put: Promise<void>, callback: Callback): void {
+		if (put === accepted) {
+			callback();
+		} else {
+			this.#put = put;
+			put.then(() => callback(), callback);
+		}
 	}
 }

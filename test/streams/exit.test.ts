@@ -1,7 +1,9 @@
 import test from 'ava';
+import {pEvent} from 'p-event';
+import {diskQueue} from '../../source/index.ts';
 import {runFixture} from '../helpers/children.ts';
 import {range} from '../helpers/queues.ts';
-import {leftovers, queueStream, writeAll} from '../helpers/streams.ts';
+import {leftovers} from '../helpers/streams.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const count = 5000;
@@ -44,11 +46,41 @@ for (const [ending, through, least] of [
 	});
 }
 
-test('disposing of a stream keeps what was accepted', async t => {
+test('await using of a stream keeps what was written, and closes it without an error', async t => {
 	const directory = temporaryDirectory(t);
-	const stream = queueStream<number>(t, directory);
-	stream.on('error', () => {});
-	t.is(await writeAll(stream, range(0, 100)), 100);
-	await stream[Symbol.asyncDispose]().catch((error: Error) => t.is(error.name, 'AbortError'));
+	const stream = diskQueue<number>(directory, {durability: 'write'});
+	stream.on('error', error => t.fail(error.message));
+	let accepted = 0;
+	for (const id of range(0, 100)) {
+		stream.write(id, () => accepted++);
+	}
+
+	await stream[Symbol.asyncDispose]();
+	t.true(stream.closed);
+	t.is(accepted, 100);
+	await stream[Symbol.asyncDispose]();
 	t.deepEqual(await leftovers(directory), range(0, 100));
+});
+
+test('await using of a stream that has failed, or is not read to its end, closes it without another error', async t => {
+	const directory = temporaryDirectory(t);
+	const failure = new Error('enough');
+	const errors: Error[] = [];
+	{
+		await using stream = diskQueue<number>(directory);
+		stream.on('error', error => errors.push(error));
+		stream.end(1);
+		await pEvent(stream, 'finish');
+		stream.destroy(failure);
+	}
+
+	t.deepEqual(errors, [failure]);
+	{
+		await using stream = diskQueue<number>(directory);
+		stream.on('error', error => errors.push(error));
+		await pEvent(stream, 'readable');
+	}
+
+	t.deepEqual(errors, [failure]);
+	t.deepEqual(await leftovers(directory), [1]);
 });

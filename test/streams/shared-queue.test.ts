@@ -61,3 +61,22 @@ test('a queue that is closed under a stream gives out nothing more: what the sin
 	t.deepEqual(rest, range(500 - rest.length, 500));
 	t.true(confirmed.length - rest[0]! <= 1, `${rest[0]} is the first to come back, ${confirmed.length} were confirmed`);
 });
+
+test('a stream that is destroyed while it waits for room gives the queue nothing more', async t => {
+	const queue = await openQueue<number>(t, {maxSize: 3});
+	const stream = queueStream(t, queue);
+	for (const id of range(0, 10)) {
+		stream.write(id);
+	}
+
+	while (queue.stats().waitingPuts === 0) {
+		await nextTurn();
+	}
+
+	stream.destroy();
+	await pEvent(stream, 'close');
+	t.is(queue.stats().waitingPuts, 0);
+	t.deepEqual(await queue.getMany(10), range(0, 3));
+	await nextTurn();
+	t.is(queue.size, 0);
+});
