@@ -1,11 +1,17 @@
+import type {Readable, Writable} from 'node:stream';
 import type {ExecutionContext} from 'ava';
 import {pEvent} from 'p-event';
 import {
+	createReadStream,
+	createWriteStream,
 	DiskQueue,
 	type DiskQueueOptions,
 	type DiskQueueStream,
 	type DiskQueueStreamOptions,
 	diskQueue,
+	type QueueReadStream,
+	type ReadStreamOptions,
+	type WriteStreamOptions,
 } from '../../source/index.ts';
 import {drain} from './queues.ts';
 import {temporaryDirectory} from './temporary-directory.ts';
@@ -16,7 +22,24 @@ export function queueStream<T = unknown>(
 	target: string | DiskQueue<T> = temporaryDirectory(t),
 	options: DiskQueueStreamOptions<T> = {},
 ): DiskQueueStream<T> {
-	const stream = diskQueue<T>(target, options);
+	return closedAtEnd(t, diskQueue<T>(target, options));
+}
+
+/** A read view that is closed when the test ends. */
+export function readView<T>(
+	t: ExecutionContext,
+	queue: DiskQueue<T>,
+	options: ReadStreamOptions = {},
+): QueueReadStream<T> {
+	return closedAtEnd(t, createReadStream(queue, options));
+}
+
+/** A write view that is closed when the test ends. */
+export function writeView<T>(t: ExecutionContext, queue: DiskQueue<T>, options: WriteStreamOptions = {}): Writable {
+	return closedAtEnd(t, createWriteStream(queue, options));
+}
+
+function closedAtEnd<S extends Readable | Writable>(t: ExecutionContext, stream: S): S {
 	t.teardown(async () => {
 		stream.destroy();
 		if (!stream.closed) {
@@ -24,6 +47,18 @@ export function queueStream<T = unknown>(
 		}
 	});
 	return stream;
+}
+
+/** Resolves when a stream is closed, whether or not it fails. */
+export async function closed(stream: Readable | Writable): Promise<void> {
+	if (!stream.closed) {
+		await pEvent(stream, 'close', {rejectionEvents: []});
+	}
+}
+
+/** The error of a stream that fails. */
+export function errorOf(stream: NodeJS.EventEmitter): Promise<NodeJS.ErrnoException> {
+	return pEvent<'error', NodeJS.ErrnoException>(stream, 'error', {rejectionEvents: []});
 }
 
 /** Takes what is left in a directory, in order. */
@@ -59,7 +94,7 @@ export async function writeAll(stream: NodeJS.WritableStream, records: unknown[]
 }
 
 /** Counts the records written to a stream from here on, and those that it calls back without an error. */
-export function countWrites<T>(stream: DiskQueueStream<T>): {written: number; accepted: number} {
+export function countWrites(stream: Writable): {written: number; accepted: number} {
 	const counts = {written: 0, accepted: 0};
 	const write = stream.write.bind(stream) as (record: unknown, callback: (error?: Error | null) => void) => boolean;
 	stream.write = (record: unknown) => {

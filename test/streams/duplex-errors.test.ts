@@ -8,7 +8,7 @@ import {pEvent} from 'p-event';
 import {DiskQueue, type DiskQueueStreamOptions, diskQueue} from '../../source/index.ts';
 import {openQueue, range} from '../helpers/queues.ts';
 import {makeSink} from '../helpers/sinks.ts';
-import {leave, leftovers, queueStream} from '../helpers/streams.ts';
+import {errorOf, leave, leftovers, queueStream} from '../helpers/streams.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const wrongOptions: Array<[string, unknown]> = [
@@ -73,10 +73,6 @@ async function failing(directory: string): Promise<NodeJS.ErrnoException> {
 		},
 		error => error,
 	);
-}
-
-function errorOf(stream: NodeJS.EventEmitter): Promise<NodeJS.ErrnoException> {
-	return pEvent<'error', NodeJS.ErrnoException>(stream, 'error', {rejectionEvents: []});
 }
 
 test('a locked directory: the pipeline rejects, and its owner goes on', async t => {

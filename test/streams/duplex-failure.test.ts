@@ -4,6 +4,7 @@ import {pipeline} from 'node:stream/promises';
 import test, {type ExecutionContext} from 'ava';
 import {pEvent} from 'p-event';
 import {type DiskQueue, type DiskQueueStream, type Durability, diskQueue} from '../../source/index.ts';
+import {afterSteps, assertComplete, pick, steps} from '../helpers/outcomes.ts';
 import {onLinux} from '../helpers/platforms.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {makeSink, sinkKinds, type TestSink, writables} from '../helpers/sinks.ts';
@@ -16,26 +17,6 @@ const total = 400;
 const durabilities: Durability[] = ['spill', 'write', 'fsync'];
 const highWaterMarks = [1, 2, 7, 64, 1024];
 const libraries = Object.values(writables);
-
-/** The value that a loop over places gives to one of them, so that all values meet all kinds of places. */
-const pick = <V>(values: readonly V[], place: number): V => values[place % values.length]!;
-
-/** What became of the records 0, 1, ...: how many were written, called back as accepted, and confirmed by the sink. */
-type Outcome = {written: number; accepted: number; confirmed: number};
-
-/**
- * Holds what came back against it: one run of records without gap or repetition, that starts at the first record that
- * was not confirmed, or before it, and reaches the last one that was accepted. Returns how many came back in vain.
- */
-function assertComplete(t: ExecutionContext, returned: number[], {written, accepted, confirmed}: Outcome): number {
-	const first = returned[0] ?? confirmed;
-	const end = first + returned.length;
-	const what = `${first} to ${end} came back; ${written} written, ${accepted} accepted, ${confirmed} confirmed`;
-	t.deepEqual(returned, range(first, end), what);
-	t.true(first <= confirmed, what);
-	t.true(end >= Math.max(accepted, confirmed) && end <= written, what);
-	return confirmed - first;
-}
 
 /** Takes what is left of a directory in this turn's one of two ways: as a queue, or as a stream. */
 async function takeBack(directory: string, place: number): Promise<number[]> {
@@ -166,20 +147,6 @@ const interruptions: Record<string, (run: Run) => void> = {
 	'destroy()': ({stream}) => stream.destroy(),
 	'destroy(error)': ({stream}) => stream.destroy(new Error('enough')),
 };
-
-const steps: Record<string, (action: () => void) => void> = {
-	'turn of the event loop': setImmediate,
-	tick: process.nextTick,
-	microtask: queueMicrotask,
-};
-
-function afterSteps(count: number, step: (action: () => void) => void, action: () => void): void {
-	if (count === 0) {
-		action();
-	} else {
-		step(() => afterSteps(count - 1, step, action));
-	}
-}
 
 /** Runs a pipeline through a queue and interrupts it after some steps; resolves when it has failed or ended. */
 async function interrupted(

@@ -1,0 +1,71 @@
+import {addAbortSignal, type Writable as NodeWritable} from 'node:stream';
+import {defaults} from '../options.ts';
+import type {DiskQueue} from '../queue/disk-queue.ts';
+import {closeQuietly} from './close-quietly.ts';
+import {Writable} from './stream-classes.ts';
+import {checkNames, checkQueue, resolveStreamOptions} from './stream-options.ts';
+import {type Callback, WritingSide} from './writing-side.ts';
+
+/** Options of `createWriteStream`. */
+export type WriteStreamOptions = {
+	/**
+	 * Records that the stream holds while a put waits, and puts together then. From 1 up.
+	 * @default 1024
+	 */
+	highWaterMark?: number | undefined;
+	/** Destroys the stream when aborted. What was not called back may be put or not. */
+	signal?: AbortSignal | undefined;
+};
+
+/**
+ * Makes a Writable that puts records at the end of an open queue, which it leaves open. There may be many at once. A write
+ * is called back when its put resolves: what that survives is the queue's `durability`. `finish` comes when all that was
+ * written is put.
+ *
+ * ```ts
+ * await pipeline(source, createWriteStream(queue));
+ * ```
+ *
+ * @param queue Stays open, whatever happens to the stream.
+ * @param options See `WriteStreamOptions`.
+ * @throws `TypeError`, `RangeError` (`QUEUE_INVALID_ARGUMENT`). Errors of `put`, among them `QUEUE_CLOSED` and
+ *   `QUEUE_SHUT_DOWN`, come as the stream's `error`.
+ */
+export function createWriteStream<T>(
+	queue: DiskQueue<T>,
+	options: WriteStreamOptions = {},
+): NodeWritable & AsyncDisposable {
+	checkQueue(queue);
+	checkNames(options, ['highWaterMark', 'signal']);
+	return new QueueWritable<T>(queue, resolveStreamOptions(options, defaults.cacheSize));
+}
+
+type Settings = {highWaterMark: number; signal: AbortSignal | undefined};
+
+class QueueWritable<T> extends Writable {
+	readonly #writing = new WritingSide<T>();
+
+	constructor(queue: DiskQueue<T>, {highWaterMark, signal}: Settings) {
+		super({objectMode: true, highWaterMark});
+		this.#writing.start(queue, {isOwn: false});
+		if (signal) {
+			addAbortSignal(signal, this);
+		}
+	}
+
+	override _write(record: T, _encoding: unknown, callback: Callback): void {
+		this.#writing.write(record, callback);
+	}
+
+	override _writev(chunks: Array<{chunk: T}>, callback: Callback): void {
+		this.#writing.writeAll(chunks, callback);
+	}
+
+	override _destroy(error: Error | null, callback: Callback): void {
+		this.#writing.leave().then(() => callback(error));
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		await closeQuietly(this);
+	}
+}
