@@ -8,6 +8,7 @@ export type DeliveryOwner<T> = {
 	acknowledge(lease: Lease<T>): void;
 	nack(lease: Lease<T>, delay: number): void;
 	reject(lease: Lease<T>, reason: string): void;
+	undo(lease: Lease<T>): void;
 };
 
 /** A record handed out by `receive`: settled once, by `ack`, `nack` or `reject`, in any order with others. */
@@ -42,6 +43,12 @@ export class QueueDelivery<T> implements Delivery<T> {
 	reject(reason = 'rejected'): void {
 		this.#settle('reject', 'rejected');
 		this.#owner.reject(this.#lease, String(reason));
+	}
+
+	/** Gives it back as if it had not been delivered: nobody has seen it. @internal */
+	undo(): void {
+		this.#settle('give back', 'given back');
+		this.#owner.undo(this.#lease);
 	}
 
 	#settle(operation: string, how: string): void {

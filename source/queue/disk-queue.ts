@@ -15,6 +15,7 @@ import {
 	type WaitOptions,
 } from '../options.ts';
 import {fileSystem, type Storage} from '../storage.ts';
+import type {QueueDelivery} from './delivery.ts';
 import {type DeadLetterTarget, Engine, type EngineParts, type IsOver} from './engine.ts';
 import {type DiskQueueEvents, hasSubscribers, publish} from './events.ts';
 import {wrap} from './get-side.ts';
@@ -251,7 +252,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	 * @throws As `get`.
 	 */
 	async receive(options?: WaitOptions): Promise<Delivery<T>> {
-		const [delivery] = await this.#collect(1, options, count => this.#engine.deliver(count));
+		const [delivery] = await this.#collect(1, options, count => this.#engine.receive(count));
 		return delivery!;
 	}
 
@@ -263,7 +264,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	 * ```
 	 */
 	async receiveMany(max: number, options?: GetManyOptions): Promise<Array<Delivery<T>>> {
-		return this.#collect(max, options, count => this.#engine.deliver(count));
+		return this.#collect(max, options, count => this.#engine.receive(count));
 	}
 
 	/**
@@ -426,7 +427,13 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	 */
 	async lease(max: number, isOver: IsOver, signal?: AbortSignal): Promise<Lease<T> | undefined> {
 		this.#check('get');
-		return this.#engine.lease(max, isOver, signal && {signal});
+		return this.#engine.takeUntil(isOver, () => this.#engine.store.lease(max), signal && {signal});
+	}
+
+	/** Takes up to `max` deliveries; undefined when no record waits and `isOver`. @internal */
+	async deliver(max: number, isOver: IsOver, signal: AbortSignal): Promise<Array<QueueDelivery<T>> | undefined> {
+		this.#check('get');
+		return this.#engine.takeUntil(isOver, () => this.#engine.deliver(max), {signal});
 	}
 
 	/** Puts records as one run, see `putMany`. @internal */

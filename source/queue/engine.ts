@@ -151,8 +151,8 @@ export class Engine<T> implements DeliveryOwner<T> {
 	}
 
 	/** Takes up to `max` records to be delivered. The attempt is counted where a killed process cannot take it back. */
-	deliver(max: number): Array<Delivery<T>> | undefined {
-		const deliveries: Array<Delivery<T>> = [];
+	deliver(max: number): Array<QueueDelivery<T>> | undefined {
+		const deliveries: Array<QueueDelivery<T>> = [];
 		try {
 			for (let next = this.#deliverOne(); next; next = deliveries.length < max ? this.#deliverOne() : undefined) {
 				deliveries.push(next);
@@ -164,22 +164,28 @@ export class Engine<T> implements DeliveryOwner<T> {
 			}
 		}
 
-		if (deliveries.length > 0) {
-			this.#writeCheckpoint();
-			return deliveries;
+		if (deliveries.length === 0) {
+			return undefined;
 		}
 
-		if (this.#isShutDown && this.store.size === 0 && this.store.inFlight === 0) {
+		this.#writeCheckpoint();
+		return deliveries;
+	}
+
+	/** The same for a call that is over when the queue is. */
+	receive(max: number): Array<Delivery<T>> | undefined {
+		const deliveries = this.deliver(max);
+		if (!deliveries && this.#isShutDown && this.store.size === 0 && this.store.inFlight === 0) {
 			throw new QueueShutDownError('receive', this.#log.directory);
 		}
 
-		return undefined;
+		return deliveries;
 	}
 
-	/** Takes up to `max` records of a stream or an iteration; undefined when it is over and none waits. */
-	lease(max: number, isOver: IsOver, options: WaitOptions | undefined): Promise<Lease<T> | undefined> {
+	/** Takes something of a stream or an iteration; undefined when it is over and no record waits. */
+	takeUntil<R>(isOver: IsOver, take: () => R | undefined, options: WaitOptions | undefined): Promise<R | undefined> {
 		const isLast = () => this.store.size === 0 && isOver(this.#activity);
-		return this.gets.takeUntil(isLast, () => wrap(this.store.lease(max)), options);
+		return this.gets.takeUntil(isLast, () => wrap(take()), options);
 	}
 
 	settle(lease: Lease<T>, count: number): void {
@@ -212,6 +218,14 @@ export class Engine<T> implements DeliveryOwner<T> {
 			this.#returnLater(lease, delay);
 		} else {
 			this.giveBack(lease);
+		}
+	}
+
+	undo(lease: Lease<T>): void {
+		if (!this.#isSaving) {
+			this.store.undo(lease);
+			this.#taken();
+			this.#added();
 		}
 	}
 
@@ -288,7 +302,7 @@ export class Engine<T> implements DeliveryOwner<T> {
 	}
 
 	/** A record that was delivered too often before is buried instead, and the next one is tried. */
-	#deliverOne(): Delivery<T> | undefined {
+	#deliverOne(): QueueDelivery<T> | undefined {
 		while (this.store.inFlight < maxInFlight) {
 			const lease = this.store.deliver();
 			if (!lease || lease.attempts <= this.#options.maxAttempts) {

@@ -226,6 +226,13 @@ export class RecordStore<T> {
 		}
 	}
 
+	/** Takes a delivery back that nobody has seen: its attempt does not count. */
+	undo(lease: Lease<T>): void {
+		lease.attempts--;
+		this.giveBack(lease);
+		this.#markProgress();
+	}
+
 	/** Copies up to `max` of the next records, reading them from disk in this turn if need be. */
 	peek(max: number): T[] {
 		const records: T[] = [];

@@ -48,11 +48,11 @@ export class Acknowledgement<T> {
 		this.#sinks.add(new SinkProgress(sink, () => this.confirm()));
 	}
 
-	/** Says that a sink, or all of them, are given no more than they were. */
-	endSinks(sink: unknown): void {
+	/** Says that a sink, or all of them, are given no more than the first `given` records. */
+	endSinks(sink: unknown, given: number): void {
 		for (const progress of this.#sinks) {
 			if (sink === undefined || sink === progress.sink) {
-				progress.endAt(this.#options.given());
+				progress.endAt(given);
 			}
 		}
 	}

@@ -1,12 +1,16 @@
 import {addAbortSignal, type Duplex as NodeDuplex, type Writable as NodeWritable} from 'node:stream';
 import {type DiskQueueOptions, defaults} from '../options.ts';
 import {DiskQueue} from '../queue/disk-queue.ts';
+import type {Delivery} from '../queue/queue.ts';
 import {closeQuietly} from './close-quietly.ts';
 import {borrow, opener, type QueueSource} from './queue-source.ts';
 import {ReadingSide} from './reading-side.ts';
 import {Duplex, Writable} from './stream-classes.ts';
 import {type Acknowledge, checkNames, type Gives, resolveStreamOptions, type StreamSettings} from './stream-options.ts';
 import {type Callback, WritingSide} from './writing-side.ts';
+
+/** Deliveries that a stream reads ahead: a kill counts an attempt of each. */
+const maxDeliveriesAhead = 16;
 
 /** Options of `diskQueue`: those of the stream, and those of `DiskQueue.open` for a queue that the stream opens. */
 export type DiskQueueStreamOptions<T> = Omit<DiskQueueOptions<T>, 'cacheSize'> & {
@@ -19,7 +23,8 @@ export type DiskQueueStreamOptions<T> = Omit<DiskQueueOptions<T>, 'cacheSize'> &
 	/**
 	 * When a record is done and will not come back. `'sink'`: when the destination of `pipe()` or `pipeline()` has
 	 * confirmed it, by the callback of its write; without a destination, when it is read. `'read'`: when it has left the
-	 * stream's buffer.
+	 * stream's buffer. `'manual'`: the chunks are deliveries, as `receive` gives them, and a record is done when its
+	 * delivery says so. At most 16 are read ahead then; the stream ends when all are settled.
 	 * @default 'sink'
 	 */
 	acknowledge?: Acknowledge | undefined;
@@ -27,8 +32,8 @@ export type DiskQueueStreamOptions<T> = Omit<DiskQueueOptions<T>, 'cacheSize'> &
 	signal?: AbortSignal | undefined;
 };
 
-/** The stream that `diskQueue` makes. */
-export type DiskQueueStream<T> = Gives<T> &
+/** The stream that `diskQueue` makes, of records of type `T`; it gives chunks of type `C`. */
+export type DiskQueueStream<T, C = T> = Gives<C> &
 	NodeDuplex & {
 		/** The queue; undefined until the stream is `ready`. */
 		readonly queue: DiskQueue<T> | undefined;
@@ -52,8 +57,20 @@ export type DiskQueueStream<T> = Gives<T> &
  */
 export function diskQueue<T = unknown>(
 	target: string | DiskQueue<T>,
+	options?: DiskQueueStreamOptions<T> & {acknowledge?: 'sink' | 'read' | undefined},
+): DiskQueueStream<T>;
+export function diskQueue<T = unknown>(
+	target: string | DiskQueue<T>,
+	options: DiskQueueStreamOptions<T> & {acknowledge: 'manual'},
+): DiskQueueStream<T, Delivery<T>>;
+export function diskQueue<T = unknown>(
+	target: string | DiskQueue<T>,
+	options: DiskQueueStreamOptions<T>,
+): DiskQueueStream<T, T | Delivery<T>>;
+export function diskQueue<T = unknown>(
+	target: string | DiskQueue<T>,
 	options: DiskQueueStreamOptions<T> = {},
-): DiskQueueStream<T> {
+): DiskQueueStream<T, T | Delivery<T>> {
 	checkNames(options);
 	const {highWaterMark, acknowledge, signal, ...queueOptions} = options;
 	const settings = resolveStreamOptions({highWaterMark, acknowledge, signal}, defaults.cacheSize);
@@ -72,7 +89,12 @@ class QueueDuplex<T> extends Duplex {
 	#isInputOver = false;
 
 	constructor(source: QueueSource<T>, {highWaterMark, acknowledge, signal}: StreamSettings) {
-		super({objectMode: true, highWaterMark});
+		const readAhead = acknowledge === 'manual' ? maxDeliveriesAhead : Number.POSITIVE_INFINITY;
+		super({
+			objectMode: true,
+			writableHighWaterMark: highWaterMark,
+			readableHighWaterMark: Math.min(highWaterMark, readAhead),
+		});
 		this.#source = source;
 		this.#reading = new ReadingSide<T>(this, {
 			acknowledge,

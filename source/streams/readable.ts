@@ -1,6 +1,7 @@
 import {addAbortSignal, type Readable as NodeReadable, type Writable as NodeWritable} from 'node:stream';
 import {outOfRange} from '../errors.ts';
 import type {DiskQueue} from '../queue/disk-queue.ts';
+import type {Delivery} from '../queue/queue.ts';
 import {closeQuietly} from './close-quietly.ts';
 import {ReadingSide} from './reading-side.ts';
 import {Readable} from './stream-classes.ts';
@@ -24,11 +25,15 @@ export type ReadStreamOptions = {
 	 * @default 16
 	 */
 	highWaterMark?: number | undefined;
-	/** When a record is done: see `diskQueue`. @default 'sink' */
+	/**
+	 * When a record is done: see `diskQueue`. With `'manual'` the chunks are deliveries; those read ahead count as
+	 * delivered if the process is killed.
+	 * @default 'sink'
+	 */
 	acknowledge?: Acknowledge | undefined;
 	/**
-	 * `'drained'`: ends when the queue is empty: no record waits, none is in flight with another consumer, which may give
-	 * it back, and no put waits. Without it the stream waits for more.
+	 * `'drained'`: ends when the queue is empty: no record waits, no put waits, and none is in flight with another consumer,
+	 * which may give it back. Without it the stream waits for more.
 	 */
 	until?: 'drained' | undefined;
 	/** Destroys the stream when aborted. What is not done goes back to the head of the queue. */
@@ -56,7 +61,19 @@ export type QueueReadStream<C> = Gives<C> & NodeReadable;
  * @throws `TypeError`, `RangeError` (`QUEUE_INVALID_ARGUMENT`). `QUEUE_STORAGE`, `QUEUE_CORRUPT` and `QUEUE_CLOSED` come
  *   as the stream's `error`.
  */
-export function createReadStream<T>(queue: DiskQueue<T>, options: ReadStreamOptions = {}): QueueReadStream<T> {
+export function createReadStream<T>(
+	queue: DiskQueue<T>,
+	options?: ReadStreamOptions & {acknowledge?: 'sink' | 'read' | undefined},
+): QueueReadStream<T>;
+export function createReadStream<T>(
+	queue: DiskQueue<T>,
+	options: ReadStreamOptions & {acknowledge: 'manual'},
+): QueueReadStream<Delivery<T>>;
+export function createReadStream<T>(queue: DiskQueue<T>, options: ReadStreamOptions): QueueReadStream<T | Delivery<T>>;
+export function createReadStream<T>(
+	queue: DiskQueue<T>,
+	options: ReadStreamOptions = {},
+): QueueReadStream<T | Delivery<T>> {
 	checkQueue(queue);
 	checkNames(options, ['highWaterMark', 'acknowledge', 'until', 'signal']);
 	const {until, ...streamOptions} = options;

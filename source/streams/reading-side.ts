@@ -2,7 +2,9 @@ import type {Readable, Writable} from 'node:stream';
 import {QueueClosedError} from '../errors.ts';
 import type {DiskQueue} from '../queue/disk-queue.ts';
 import type {IsOver} from '../queue/engine.ts';
-import {Acknowledgement} from './acknowledgement.ts';
+import {DeliveryIntake} from './delivery-intake.ts';
+import type {Intake} from './intake.ts';
+import {LeaseIntake} from './lease-intake.ts';
 import type {Acknowledge} from './stream-options.ts';
 
 /** What a reading side asks of its stream. */
@@ -13,20 +15,20 @@ type Outlet = Pick<
 
 export type ReadingOptions = {
 	acknowledge: Acknowledge;
-	/** Whether the stream ends when no record waits; `inFlight` counts those of other consumers. */
+	/** Whether the stream ends when no record waits; `inFlight` counts those that it should wait for. */
 	isOver: IsOver;
 	/** Whether it ends when the queue is closed and no record waits. Otherwise it fails. */
 	endsWithQueue: boolean;
 };
 
 /**
- * Fills a stream with the records of a queue: leases them, pushes them, says when they are done, and gives back what is
+ * Fills a stream with the records of a queue: takes them, pushes them, says when they are done, and gives back what is
  * not done when the stream is destroyed.
  */
 export class ReadingSide<T> {
 	readonly #stream: Outlet;
 	readonly #options: ReadingOptions;
-	readonly #acknowledgement: Acknowledgement<T>;
+	readonly #intake: Intake<T, unknown>;
 	#queue: DiskQueue<T> | undefined;
 	#forget: (() => void) | undefined;
 	#isPulling = false;
@@ -37,21 +39,19 @@ export class ReadingSide<T> {
 	constructor(stream: Outlet, options: ReadingOptions) {
 		this.#stream = stream;
 		this.#options = options;
-		this.#acknowledgement = new Acknowledgement<T>({
-			given: () => this.#given,
-			settle: (lease, count) => this.#queue!.settle(lease, count),
-		});
+		this.#intake = options.acknowledge === 'manual' ? new DeliveryIntake<T>() : new LeaseIntake<T>(() => this.#given);
 	}
 
 	/** From here on there is a queue to read. */
 	start(queue: DiskQueue<T>): void {
 		this.#queue = queue;
+		this.#intake.start(queue);
 	}
 
 	/** Brings more records, if none are on their way; the stream's buffer has room for `size` in all. */
 	read(size: number): void {
 		this.#forget ??= this.#queue!.onClosing(() => this.#queue!.awaitBeforeClose(this.#breakOff()));
-		this.#acknowledgement.confirm();
+		this.#intake.confirm(this.#given);
 		if (!this.#isPulling) {
 			this.#isPulling = true;
 			this.#pull(Math.max(1, size - this.#stream.readableLength)).catch(error => this.#stream.destroy(error));
@@ -61,17 +61,17 @@ export class ReadingSide<T> {
 	/** Waits for a destination to confirm records, from now on. */
 	addSink(sink: Writable): void {
 		if (this.#options.acknowledge === 'sink' && !this.#stream.destroyed) {
-			this.#acknowledgement.addSink(sink);
+			this.#intake.addSink(sink);
 		}
 	}
 
 	/** Says that a destination, or all of them, are given no more. */
 	endSinks(sink: unknown): void {
-		this.#acknowledgement.endSinks(sink);
+		this.#intake.endSinks(sink, this.#given);
 		// Not now: one record may be on its way to it.
 		process.nextTick(() => {
 			if (!this.#stream.destroyed) {
-				this.#acknowledgement.confirm();
+				this.#intake.confirm(this.#given);
 			}
 		});
 	}
@@ -85,7 +85,7 @@ export class ReadingSide<T> {
 	leave(): Promise<void> {
 		const given = this.#given;
 		// One record may be on its way to the sink at this very moment, in neither buffer.
-		this.#acknowledgement.confirm(given - 1);
+		this.#intake.confirm(given - 1);
 		this.#stopFlow();
 		this.#gone.abort();
 		this.#forget?.();
@@ -103,42 +103,36 @@ export class ReadingSide<T> {
 	async #breakOff(): Promise<void> {
 		// In the next microtask no record is on its way to a sink.
 		await undefined;
-		this.#acknowledgement.confirm();
-		if (this.#acknowledgement.held > 0) {
+		this.#intake.confirm(this.#given);
+		if (this.#intake.isHolding) {
 			this.#stream.destroy(new QueueClosedError('read on', this.#queue!.directory));
 		}
 	}
 
-	async #pull(max: number): Promise<void> {
-		const lease = await this.#queue!.lease(max, this.#isOver, this.#gone.signal).catch(error => this.#endOr(error));
+	async #pull(room: number): Promise<void> {
+		const {isOver} = this.#options;
+		const run = await this.#intake.take(room, isOver, this.#gone.signal).catch(error => this.#endOr(error));
 		this.#isPulling = false;
 		if (this.#stream.destroyed) {
-			if (lease) {
-				this.#queue!.giveBack(lease);
-			}
-
+			run && this.#intake.refuse(run);
 			return;
 		}
 
-		if (!lease) {
+		if (!run) {
 			this.#stream.push(null);
 			return;
 		}
 
-		this.#acknowledgement.add(lease);
-		for (const record of lease.rest()) {
+		for (const chunk of this.#intake.accept(run)) {
 			this.#pushed++;
-			this.#stream.push(record);
+			this.#stream.push(chunk);
 		}
 	}
 
-	readonly #isOver: IsOver = activity =>
-		this.#options.isOver({...activity, inFlight: activity.inFlight - this.#acknowledgement.held});
-
 	/** A stream that has given out all there was may end with its queue. */
 	#endOr(error: unknown): undefined {
-		this.#acknowledgement.confirm();
-		const isAllDone = this.#queue!.size === 0 && this.#acknowledgement.held === 0;
+		this.#intake.confirm(this.#given);
+		const isAllDone = this.#queue!.size === 0 && !this.#intake.isHolding;
 		if (!(error instanceof QueueClosedError && this.#options.endsWithQueue && isAllDone)) {
 			throw error;
 		}
@@ -154,10 +148,7 @@ export class ReadingSide<T> {
 
 	/** Lets go of sinks and queue. After a regular end the sinks are still at work. */
 	async #giveBack(given: number): Promise<void> {
-		await (this.#stream.readableEnded ? this.#acknowledgement.awaitSinks(given) : undefined);
-		this.#acknowledgement.confirm(given);
-		for (const lease of this.#acknowledgement.close()) {
-			this.#queue!.giveBack(lease);
-		}
+		await (this.#stream.readableEnded ? this.#intake.awaitSinks(given) : undefined);
+		this.#intake.close(given);
 	}
 }

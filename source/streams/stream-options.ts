@@ -3,7 +3,7 @@ import {checkInteger, checkWaitOptions} from '../options.ts';
 import {DiskQueue} from '../queue/disk-queue.ts';
 
 /** When a record that was read is done: see the option of the streams. */
-export type Acknowledge = 'sink' | 'read';
+export type Acknowledge = 'sink' | 'read' | 'manual';
 
 /** What of a Readable is known of its chunks. */
 export type Gives<C> = {
@@ -39,8 +39,8 @@ export function checkNames(options: unknown, names?: readonly string[]): void {
 export function resolveStreamOptions(options: StreamOptions, defaultHighWaterMark: number): StreamSettings {
 	const {highWaterMark = defaultHighWaterMark, acknowledge = 'sink', signal} = options;
 	checkInteger('highWaterMark', highWaterMark, {min: 1});
-	if (acknowledge !== 'sink' && acknowledge !== 'read') {
-		throw outOfRange('acknowledge', "'sink' or 'read'", acknowledge);
+	if (!['sink', 'read', 'manual'].includes(acknowledge)) {
+		throw outOfRange('acknowledge', "'sink', 'read' or 'manual'", acknowledge);
 	}
 
 	checkWaitOptions({signal});

@@ -20,7 +20,7 @@ import {temporaryDirectory} from './temporary-directory.ts';
 export function queueStream<T = unknown>(
 	t: ExecutionContext,
 	target: string | DiskQueue<T> = temporaryDirectory(t),
-	options: DiskQueueStreamOptions<T> = {},
+	options: DiskQueueStreamOptions<T> & {acknowledge?: 'sink' | 'read' | undefined} = {},
 ): DiskQueueStream<T> {
 	return closedAtEnd(t, diskQueue<T>(target, options));
 }
@@ -29,7 +29,7 @@ export function queueStream<T = unknown>(
 export function readView<T>(
 	t: ExecutionContext,
 	queue: DiskQueue<T>,
-	options: ReadStreamOptions = {},
+	options: ReadStreamOptions & {acknowledge?: 'sink' | 'read' | undefined} = {},
 ): QueueReadStream<T> {
 	return closedAtEnd(t, createReadStream(queue, options));
 }
@@ -39,7 +39,8 @@ export function writeView<T>(t: ExecutionContext, queue: DiskQueue<T>, options: 
 	return closedAtEnd(t, createWriteStream(queue, options));
 }
 
-function closedAtEnd<S extends Readable | Writable>(t: ExecutionContext, stream: S): S {
+/** A stream that is closed when the test ends. */
+export function closedAtEnd<S extends Readable | Writable>(t: ExecutionContext, stream: S): S {
 	t.teardown(async () => {
 		stream.destroy();
 		if (!stream.closed) {

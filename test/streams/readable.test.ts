@@ -346,7 +346,7 @@ test("a failing destination gives back what it has not confirmed; with acknowled
 	const queue = await openQueue<number>(t);
 	await queue.putMany(range(0, 100));
 	const failure = new Error('full');
-	const run = async (options: ReadStreamOptions) => {
+	const run = async (options: {acknowledge?: 'read'}) => {
 		const {writable, confirmed}: TestSink<number> = makeSink<number>({
 			kind: 'async',
 			highWaterMark: 8,

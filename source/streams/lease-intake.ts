@@ -1,0 +1,69 @@
+import type {Writable} from 'node:stream';
+import type {DiskQueue} from '../queue/disk-queue.ts';
+import type {IsOver} from '../queue/engine.ts';
+import type {Lease} from '../queue/lease.ts';
+import {Acknowledgement} from './acknowledgement.ts';
+import type {Intake} from './intake.ts';
+
+/** Takes records by leases: they are done when they are read, or when the stream's sinks have confirmed them. */
+export class LeaseIntake<T> implements Intake<T, Lease<T>> {
+	readonly #acknowledgement: Acknowledgement<T>;
+	#queue!: DiskQueue<T>;
+
+	/** `given` tells what has left the stream's buffer. */
+	constructor(given: () => number) {
+		this.#acknowledgement = new Acknowledgement<T>({
+			given,
+			settle: (lease, count) => this.#queue.settle(lease, count),
+		});
+	}
+
+	get isHolding(): boolean {
+		return this.#acknowledgement.held > 0;
+	}
+
+	start(queue: DiskQueue<T>): void {
+		this.#queue = queue;
+	}
+
+	/** Its own records in flight do not keep a stream from its end: they are with its sinks. */
+	take(room: number, isOver: IsOver, signal: AbortSignal): Promise<Lease<T> | undefined> {
+		return this.#queue.lease(
+			room,
+			activity => isOver({...activity, inFlight: activity.inFlight - this.#acknowledgement.held}),
+			signal,
+		);
+	}
+
+	refuse(lease: Lease<T>): void {
+		this.#queue.giveBack(lease);
+	}
+
+	accept(lease: Lease<T>): unknown[] {
+		this.#acknowledgement.add(lease);
+		return lease.rest();
+	}
+
+	confirm(given: number): void {
+		this.#acknowledgement.confirm(given);
+	}
+
+	addSink(sink: Writable): void {
+		this.#acknowledgement.addSink(sink);
+	}
+
+	endSinks(sink: unknown, given: number): void {
+		this.#acknowledgement.endSinks(sink, given);
+	}
+
+	awaitSinks(given: number): Promise<void> {
+		return this.#acknowledgement.awaitSinks(given);
+	}
+
+	close(given: number): void {
+		this.#acknowledgement.confirm(given);
+		for (const lease of this.#acknowledgement.close()) {
+			this.#queue.giveBack(lease);
+		}
+	}
+}
