@@ -56,11 +56,8 @@ export class CheckpointFile {
 		return this.#synced === this.#written;
 	}
 
-	/**
-	 * Opens the file if there is one and reads its newest whole checkpoint; a `Mismatch` if it holds none of a queue with
-	 * one of these ids, or, if none is known, of any.
-	 */
-	async open(queueIds: Buffer[]): Promise<Checkpoint | Mismatch | undefined> {
+	/** Opens the file if there is one and reads its newest whole checkpoint; a `Mismatch` if it holds none of this queue. */
+	async open(isOwn: (queueId: Buffer) => boolean): Promise<Checkpoint | Mismatch | undefined> {
 		const stat = this.#storage.stat(this.#path);
 		if (!stat) {
 			return undefined;
@@ -68,7 +65,7 @@ export class CheckpointFile {
 
 		this.#descriptor = this.#storage.open(this.#path, 'update');
 		const slots = Array.from({length: slotCount}, (_, slot) => this.#readSlot(slot));
-		const checkpoint = newest(slots, queueIds);
+		const checkpoint = newest(slots, isOwn);
 		if (checkpoint instanceof Mismatch) {
 			return checkpoint;
 		}
@@ -200,16 +197,18 @@ export class CheckpointFile {
 }
 
 /** The checkpoint that counts: one of a newer version, which is to be refused, or the last one written for this queue. */
-function newest(slots: Array<Checkpoint | Mismatch>, queueIds: Buffer[]): Checkpoint | Mismatch | undefined {
+function newest(
+	slots: Array<Checkpoint | Mismatch>,
+	isOwn: (queueId: Buffer) => boolean,
+): Checkpoint | Mismatch | undefined {
 	const whole = slots.filter((slot): slot is Checkpoint => !(slot instanceof Mismatch));
-	const isOwn = ({queueId}: Checkpoint) => queueIds.length === 0 || queueIds.some(id => id.equals(queueId));
-	const own = whole.filter(isOwn).sort((one, other) => other.generation - one.generation);
+	const own = whole.filter(({queueId}) => isOwn(queueId)).sort((one, other) => other.generation - one.generation);
 	const newer = whole.find(({version}) => version > formatVersion);
 	if (newer ?? own[0]) {
 		return newer ?? own[0];
 	}
 
-	return whole[0] && new Mismatch(`queue id ${queueIds[0]!.toString('hex')}`, whole[0].queueId.toString('hex'));
+	return whole[0] && new Mismatch('the queue id of the segments', whole[0].queueId.toString('hex'));
 }
 
 /** The one of the three slots that is neither of two. */

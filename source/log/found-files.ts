@@ -1,8 +1,15 @@
 import {join} from 'node:path';
 import {QueueCodecError, QueueStorageError, QueueVersionError} from '../errors.ts';
+import {blockHeaderBytes, decodeBlockHeader} from '../format/block.ts';
 import {checkpointFileName, parseSegmentFileName, quarantineDirectoryName} from '../format/file-name.ts';
 import {Mismatch} from '../format/mismatch.ts';
-import {decodeSegmentHeader, formatVersion, type SegmentHeader, segmentHeaderBytes} from '../format/segment-header.ts';
+import {
+	decodeSegmentHeader,
+	formatVersion,
+	type SegmentHeader,
+	segmentHeaderBytes,
+	segmentIdentity,
+} from '../format/segment-header.ts';
 import type {Storage} from '../storage.ts';
 import {readUpTo, withFile} from './transfer.ts';
 
@@ -97,6 +104,14 @@ function readQueueId({path}: FoundSegment, codecName: string, storage: Storage):
 	}
 
 	return [header.queueId];
+}
+
+/** Whether the first block of a segment says, by its checksum, that it is of a queue, whatever the header says. */
+export function holdsBlockOf(queueId: Buffer, {path, firstSequence}: FoundSegment, storage: Storage): boolean {
+	const bytes = withFile(path, storage, descriptor =>
+		readUpTo(storage, descriptor, segmentHeaderBytes, blockHeaderBytes),
+	);
+	return !(decodeBlockHeader(bytes, 0, segmentIdentity({queueId, firstSequence})) instanceof Mismatch);
 }
 
 export function refuseNewer(path: string, read: {version: number} | Mismatch | undefined): void {

@@ -7,7 +7,7 @@ import {Mismatch} from '../format/mismatch.ts';
 import {queueIdBytes} from '../format/segment-header.ts';
 import type {Storage} from '../storage.ts';
 import type {CheckpointFile} from './checkpoint-file.ts';
-import {listSegments, readHeader, readQueueIds, refuseNewer} from './found-files.ts';
+import {holdsBlockOf, listSegments, readHeader, readQueueIds, refuseNewer} from './found-files.ts';
 import {removeEmpty, setAside, settleEnd} from './log-end.ts';
 import {nextBlock, syncQuarantine} from './quarantine.ts';
 import {endOf, type Segment, segmentAt} from './segment.ts';
@@ -65,7 +65,12 @@ export async function recover(
 ): Promise<Recovered> {
 	const found = listSegments(directory, storage);
 	const ids = readQueueIds(found, codecName, storage);
-	const saved = await file.open(ids);
+	const saved = await file.open(
+		queueId =>
+			ids.length === 0 ||
+			ids.some(id => id.equals(queueId)) ||
+			found.some(segment => holdsBlockOf(queueId, segment, storage)),
+	);
 	refuseNewer(join(directory, checkpointFileName), saved);
 	const report = emptyReport();
 	if (saved instanceof Mismatch) {

@@ -89,7 +89,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 				queueId,
 				blockOffset: this.reader.offsetOf(done),
 				end: this.#recordSync.end,
-				doubtful: doubtful.filter(({next}) => next > (this.segments[0]?.firstSequence ?? done)),
+				doubtful: doubtful.filter(({next}) => next > Math.min(done, this.segments[0]?.firstSequence ?? done)),
 			}),
 			created: () => {
 				this.#checkpointNumber = this.#recordSync.created();

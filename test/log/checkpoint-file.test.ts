@@ -37,13 +37,13 @@ function slots(directory: string): number[] {
 }
 
 async function reopen(t: ExecutionContext, directory: string): Promise<Checkpoint | Mismatch | undefined> {
-	return newFile(t, directory).open([]);
+	return newFile(t, directory).open(() => true);
 }
 
 test('there is no file before something is written', async t => {
 	const directory = temporaryDirectory(t);
 	const file = newFile(t, directory);
-	t.is(await file.open([]), undefined);
+	t.is(await file.open(() => true), undefined);
 	t.false(file.isCreated);
 	t.false(existsSync(join(directory, 'checkpoint')));
 });
@@ -208,7 +208,7 @@ test('what was written last before a crash is made durable before anything else'
 		newFile(t, directory).write(state(1, isClosed));
 		const {storage, operations} = faultyStorage();
 		const file = newFile(t, directory, storage);
-		await file.open([]);
+		await file.open(() => true);
 		t.deepEqual(operations, ['sync checkpoint']);
 		file.write(state(2));
 		t.deepEqual(slots(directory), [1, 2]);
@@ -222,7 +222,7 @@ test('an empty file, or one of zeros, is one that was never written: it is made 
 		const path = join(directory, 'checkpoint');
 		writeFileSync(path, Buffer.alloc(length));
 		const file = newFile(t, directory);
-		t.is(await file.open([]), undefined);
+		t.is(await file.open(() => true), undefined);
 		file.write(state(3));
 		t.is(readFileSync(path).byteLength, checkpointFileBytes);
 		t.deepEqual(slots(directory), [3]);
@@ -246,7 +246,7 @@ test('a file put aside is replaced by a new one at the next write', async t => {
 	const path = join(directory, 'checkpoint');
 	writeFileSync(path, 'this is no checkpoint');
 	const file = newFile(t, directory);
-	const mismatch = await file.open([]);
+	const mismatch = await file.open(() => true);
 	t.true(mismatch instanceof Mismatch);
 	const corruption = file.describe(mismatch as Mismatch);
 	t.like(corruption, {path, offset: 0, bytes: 21, lost: undefined, expected: 'a checkpoint', found: 'bytes 74686973'});
