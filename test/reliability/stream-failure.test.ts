@@ -4,7 +4,8 @@ import {pipeline} from 'node:stream/promises';
 import test, {type ExecutionContext} from 'ava';
 import {pEvent} from 'p-event';
 import {type DiskQueue, type DiskQueueStream, type Durability, diskQueue} from '../../source/index.ts';
-import {afterSteps, assertComplete, pick, steps} from '../helpers/outcomes.ts';
+import {startFigures} from '../helpers/figures.ts';
+import {afterSteps, assertComplete as assertOutcome, type Outcome, pick, steps} from '../helpers/outcomes.ts';
 import {onLinux} from '../helpers/platforms.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {makeSink, sinkKinds, type TestSink, writables} from '../helpers/sinks.ts';
@@ -18,6 +19,14 @@ const durabilities: Durability[] = ['spill', 'write', 'fsync'];
 const highWaterMarks = [1, 2, 7, 64, 1024];
 const libraries = Object.values(writables);
 
+/** Holds what came back against what became of the records, and counts them. */
+function assertComplete(t: ExecutionContext, returned: number[], outcome: Outcome): number {
+	counts.cases++;
+	counts['records written'] += outcome.written;
+	counts['records that came back'] += returned.length;
+	return assertOutcome(t, returned, outcome);
+}
+
 /** Takes what is left of a directory in this turn's one of two ways: as a queue, or as a stream. */
 async function takeBack(directory: string, place: number): Promise<number[]> {
 	if (place % 2 === 0) {
@@ -28,6 +37,17 @@ async function takeBack(directory: string, place: number): Promise<number[]> {
 	await pipeline(Readable.from([]), diskQueue(directory), writable);
 	return confirmed;
 }
+
+let report: ReturnType<typeof startFigures>;
+const counts = {cases: 0, 'records written': 0, 'records that came back': 0};
+test.before(t => {
+	report = startFigures(
+		t,
+		'T10',
+		`failures and interruptions, at each of the first ${places} records, ticks and turns`,
+	);
+});
+test.after(() => report(counts));
 
 let combinations = 0;
 for (const kind of sinkKinds) {
