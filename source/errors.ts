@@ -183,12 +183,24 @@ export class QueueCodecError extends QueueError {
 	}
 }
 
-/** `QUEUE_RECORD`: the record cannot be stored. It was not taken; every other record is unaffected. */
+/**
+ * `QUEUE_RECORD`: the record cannot be stored, and was not taken; or it is not bytes, as a stream in byte mode wants them,
+ * and stays in the queue. Every other record is unaffected.
+ */
 export class QueueRecordError extends QueueError {}
 
 /** Builds the error of a record that cannot be stored; `reason` follows "the record". */
 export function refusedRecord(reason: string, options?: ErrorOptions): QueueRecordError {
 	return new QueueRecordError('QUEUE_RECORD', `Cannot put: the record ${reason}.`, options);
+}
+
+/** Builds the error of a record that a stream in byte mode cannot give. */
+export function notBytes(record: unknown): QueueRecordError {
+	const advice = 'It stays at the head of the queue: read it in object mode.';
+	return new QueueRecordError(
+		'QUEUE_RECORD',
+		`Cannot read as bytes: the next record is ${describe(record)}, not a Buffer, Uint8Array or string. ${advice}`,
+	);
 }
 
 /** `QUEUE_STORAGE`: the file system refused a call; `cause` is its error. */

@@ -6,7 +6,17 @@ import {defaults, resolveOptions} from '../source/options.ts';
 
 const root = join(import.meta.dirname, '../..');
 /** Marked as internal, and left out of the published types. */
-const internal = ['lease', 'deliver', 'putRun', 'settle', 'giveBack', 'onClosing', 'awaitBeforeClose', 'wake'];
+const internal = [
+	'lease',
+	'deliver',
+	'pieceBytes',
+	'putRun',
+	'settle',
+	'giveBack',
+	'onClosing',
+	'awaitBeforeClose',
+	'wake',
+];
 
 test('defaults are filled in, and given options kept', t => {
 	t.deepEqual(resolveOptions({}), {...defaults});

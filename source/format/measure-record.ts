@@ -6,7 +6,7 @@ const maxDepth = 500;
 
 // Bounds of the MessagePack encoding, in bytes.
 const numberBytes = 9;
-const headBytes = 5;
+export const headBytes = 5;
 
 /** Longer strings are worth the call that counts their UTF-8 bytes; shorter ones count as their length. */
 const shortStringLength = 64;

@@ -1,4 +1,5 @@
 import {Ring} from '../ring.ts';
+import type {RunLimit} from './memory-window.ts';
 
 /** Records of a block, the first `taken` of which are gone. */
 type Part<T> = {records: T[]; taken: number; bytesEach: number; time: number};
@@ -46,6 +47,12 @@ export class BlockRing<T> {
 		}
 
 		return taken;
+	}
+
+	/** Takes what fits `limit` of the first block, at least one record; there must be one. */
+	takeWithin({records, bytes}: RunLimit): T[] {
+		const {bytesEach} = this.#parts.at(0);
+		return this.take(Math.max(1, Math.min(records, Math.floor(bytes / bytesEach))));
 	}
 
 	/** Takes the first `count` records, or all there are. */

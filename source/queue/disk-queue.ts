@@ -425,9 +425,14 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	 * Takes up to `max` records that stay the queue's until they are settled; undefined when none waits and `isOver`.
 	 * @internal
 	 */
-	async lease(max: number, isOver: IsOver, signal?: AbortSignal): Promise<Lease<T> | undefined> {
+	async lease(
+		max: number,
+		isOver: IsOver,
+		{signal, maxBytes = Number.POSITIVE_INFINITY}: {signal?: AbortSignal; maxBytes?: number} = {},
+	): Promise<Lease<T> | undefined> {
 		this.#check('get');
-		return this.#engine.takeUntil(isOver, () => this.#engine.store.lease(max), signal && {signal});
+		const limit = {records: max, bytes: maxBytes};
+		return this.#engine.takeUntil(isOver, () => this.#engine.store.lease(limit), signal && {signal});
 	}
 
 	/** Takes up to `max` deliveries; undefined when no record waits and `isOver`. @internal */
@@ -440,6 +445,11 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	async putRun(records: T[], options?: WaitOptions): Promise<void> {
 		this.#checkPut(options);
 		await this.#engine.puts.putRun(records, options);
+	}
+
+	/** Bytes of the largest Buffer that fits a block, and is not refused. @internal */
+	get pieceBytes(): number {
+		return this.#engine.pieceBytes;
 	}
 
 	/** Says that the next `count` records of a lease are done. Nothing happens once the queue is being saved. @internal */

@@ -1,4 +1,5 @@
 import {QueueClosedError, QueueShutDownError, QueueStorageError} from '../errors.ts';
+import {headBytes} from '../format/measure-record.ts';
 import type {DirectoryLock} from '../log/directory-lock.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
 import type {DeadLetterQueue, ResolvedOptions, WaitOptions} from '../options.ts';
@@ -53,6 +54,8 @@ export class Engine<T> implements DeliveryOwner<T> {
 	readonly gets: GetSide<T>;
 	readonly tasks: Tasks<T>;
 	readonly limits: Limits<T>;
+	/** Bytes of the largest Buffer that fits a block, and is not refused. */
+	readonly pieceBytes: number;
 	readonly #log: SegmentLog<T>;
 	readonly #lock: DirectoryLock;
 	readonly #options: ResolvedOptions<T>;
@@ -75,8 +78,9 @@ export class Engine<T> implements DeliveryOwner<T> {
 	#isSaving = false;
 
 	constructor({log, lock, options, deadLetter, emit, wantsEmpty}: EngineParts<T>) {
-		const {cacheSize, cacheBytes, maxBytes, durability} = options;
+		const {cacheSize, cacheBytes, maxBytes, maxRecordBytes, durability} = options;
 		const blockBytes = Math.min(maxBlockBytes, maxBytes / 8);
+		this.pieceBytes = Math.max(1, Math.floor(Math.min(blockBytes, maxRecordBytes)) - headBytes);
 		this.#log = log;
 		this.#lock = lock;
 		this.#options = options;

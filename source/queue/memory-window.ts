@@ -4,6 +4,9 @@ import {BlockRing} from './block-ring.ts';
 /** Records that share one reading of the clock. */
 const recordsPerTime = 64;
 
+/** Bounds of a run of records; the first record may exceed that in bytes. */
+export type RunLimit = {records: number; bytes: number};
+
 /** Records in memory only, with their estimated bytes. */
 class SizedRing<T> {
 	readonly #records = new Ring<T>();
@@ -44,20 +47,14 @@ class SizedRing<T> {
 		return this.#records.shiftMany(count);
 	}
 
+	/** Takes the first records, as many as fit `limit`, but at least one. */
+	takeWithin(limit: RunLimit): T[] {
+		return this.take(this.#countWithin(limit));
+	}
+
 	/** Copies the first records, as many as fit `limit`, but at least one. */
-	first(limit: {records: number; bytes: number}): T[] {
-		let count = 0;
-		let bytes = 0;
-		while (count < this.length && count < limit.records) {
-			bytes += this.#sizes.at(count);
-			if (count > 0 && bytes > limit.bytes) {
-				break;
-			}
-
-			count++;
-		}
-
-		return this.#records.first(count);
+	first(limit: RunLimit): T[] {
+		return this.#records.first(this.#countWithin(limit));
 	}
 
 	/** Copies the first records, up to `max`. */
@@ -69,6 +66,26 @@ class SizedRing<T> {
 	drop(count: number): void {
 		this.#forget(count);
 		this.#records.drop(count);
+	}
+
+	#countWithin(limit: RunLimit): number {
+		const most = Math.min(this.length, limit.records);
+		if (this.#bytes <= limit.bytes) {
+			return most;
+		}
+
+		let count = 0;
+		let bytes = 0;
+		while (count < most) {
+			bytes += this.#sizes.at(count);
+			if (count > 0 && bytes > limit.bytes) {
+				break;
+			}
+
+			count++;
+		}
+
+		return count;
 	}
 
 	/** Forgets the sizes and times of the first `count` records, before they go. */

@@ -4,12 +4,14 @@ import type {Delivered} from '../format/checkpoint.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
 import type {LoadedBlock} from '../log/segment-reader.ts';
 import {Lease} from './lease.ts';
-import {MemoryWindow} from './memory-window.ts';
+import {MemoryWindow, type RunLimit} from './memory-window.ts';
 import {Pending} from './pending.ts';
 
 /** Bounds of a block: from 64 records on a larger one gains nothing. */
 export const maxBlockRecords = 512;
 export const maxBlockBytes: number = 256 * 1024;
+
+const oneRecord: RunLimit = {records: 1, bytes: Number.POSITIVE_INFINITY};
 
 export type StoreOptions = {
 	cacheSize: number;
@@ -33,7 +35,7 @@ export type Reading = 'ahead' | 'now';
 export class RecordStore<T> {
 	readonly #log: SegmentLog<T>;
 	readonly #memory: MemoryWindow<T>;
-	readonly #spillLimit: {records: number; bytes: number};
+	readonly #spillLimit: RunLimit;
 	readonly #dropped: (error: QueueRecordError) => void;
 	readonly #pending = new Pending<T>();
 	#isLoadDue = false;
@@ -177,7 +179,7 @@ export class RecordStore<T> {
 			return records;
 		}
 
-		const run = this.#nextRun(max, reading);
+		const run = this.#nextRun({records: max, bytes: Number.POSITIVE_INFINITY}, reading);
 		if (run) {
 			this.#done += run.records.length;
 			this.#markProgress();
@@ -186,14 +188,17 @@ export class RecordStore<T> {
 		return run?.records;
 	}
 
-	/** Takes up to `max` records that stay the queue's until they are settled; undefined if none is in memory. */
-	lease(max: number): Lease<T> | undefined {
-		const ready = this.#pending.takeReady(max);
+	/**
+	 * Takes records that stay the queue's until they are settled; undefined if none is in memory. Those given back before
+	 * are bounded by their number only.
+	 */
+	lease(limit: RunLimit): Lease<T> | undefined {
+		const ready = this.#pending.takeReady(limit.records);
 		if (ready) {
 			return ready;
 		}
 
-		const run = this.#nextRun(max, 'ahead');
+		const run = this.#nextRun(limit, 'ahead');
 		return run && this.#leaseRun(run.records, run.sequence);
 	}
 
@@ -203,7 +208,7 @@ export class RecordStore<T> {
 			// Until the next record is in the log.
 		}
 
-		const lease = this.lease(1);
+		const lease = this.lease(oneRecord);
 		if (lease) {
 			lease.attempts++;
 			this.#markProgress();
@@ -345,7 +350,7 @@ export class RecordStore<T> {
 	}
 
 	/** The next records behind those given back, and the sequence of the first if they are in the log. */
-	#nextRun(max: number, reading: Reading): {records: T[]; sequence: number | undefined} | undefined {
+	#nextRun(limit: RunLimit, reading: Reading): {records: T[]; sequence: number | undefined} | undefined {
 		const {head, tail} = this.#memory;
 		const {reader} = this.#log;
 		if (head.length === 0 && !reader.isAtEnd) {
@@ -359,11 +364,11 @@ export class RecordStore<T> {
 
 		if (head.length > 0) {
 			const sequence = this.#taken;
-			return {records: head.take(max), sequence};
+			return {records: head.takeWithin(limit), sequence};
 		}
 
 		if (tail.length > 0 && reader.isAtEnd) {
-			return {records: tail.take(Math.min(max, tail.length)), sequence: undefined};
+			return {records: tail.takeWithin(limit), sequence: undefined};
 		}
 
 		return undefined;

@@ -2,14 +2,15 @@ import type {Writable} from 'node:stream';
 import {pEvent, TimeoutError} from 'p-event';
 import type {Lease} from '../queue/lease.ts';
 import {Ring} from '../ring.ts';
+import type {Meter} from './meter.ts';
 import {SinkProgress} from './sink-progress.ts';
 
 /** How often it is looked into what is done, in milliseconds: what a kill redelivers is bounded by it. */
 const confirmInterval = 100;
 
 export type AcknowledgementOptions<T> = {
-	/** Records that have left the stream's buffer so far. */
-	given(): number;
+	/** Counts what the stream takes in and gives out. */
+	meter: Meter;
 	/** Told of records that are done: the next `count` of a lease. */
 	settle(lease: Lease<T>, count: number): void;
 };
@@ -24,7 +25,6 @@ export class Acknowledgement<T> {
 	/** What was taken and is not done, in order. */
 	readonly #leases = new Ring<Lease<T>>();
 	#held = 0;
-	#confirmed = 0;
 	#timer: NodeJS.Timeout | undefined;
 
 	constructor(options: AcknowledgementOptions<T>) {
@@ -45,10 +45,13 @@ export class Acknowledgement<T> {
 
 	/** Waits for a sink too from now on. */
 	addSink(sink: Writable): void {
-		this.#sinks.add(new SinkProgress(sink, () => this.confirm()));
+		const {meter} = this.#options;
+		this.#sinks.add(
+			new SinkProgress(sink, {isAlike: () => meter.isAlike(sink), onProgress: () => this.confirm(meter.given)}),
+		);
 	}
 
-	/** Says that a sink, or all of them, are given no more than the first `given` records. */
+	/** Says that a sink, or all of them, are given no more than what they are by now. */
 	endSinks(sink: unknown, given: number): void {
 		for (const progress of this.#sinks) {
 			if (sink === undefined || sink === progress.sink) {
@@ -57,8 +60,8 @@ export class Acknowledgement<T> {
 		}
 	}
 
-	/** Settles what is done, of `given` records that left the stream's buffer. */
-	confirm(given: number = this.#options.given()): void {
+	/** Settles what is done, of what is given: what has left the stream's buffer. */
+	confirm(given: number): void {
 		let confirmed = given;
 		for (const progress of this.#sinks) {
 			confirmed = Math.min(confirmed, progress.confirmed(given));
@@ -68,19 +71,10 @@ export class Acknowledgement<T> {
 			}
 		}
 
-		while (this.#confirmed < confirmed) {
-			const lease = this.#leases.at(0);
-			const count = Math.min(lease.length, confirmed - this.#confirmed);
-			this.#options.settle(lease, count);
-			this.#confirmed += count;
-			this.#held -= count;
-			if (lease.length === 0) {
-				this.#leases.shift();
-			}
-		}
+		this.#settle(confirmed);
 	}
 
-	/** Waits until the sinks have confirmed all of `given` records, or failed: after a regular end they are still at work. */
+	/** Waits until the sinks have confirmed all that was given, or failed: after a regular end they are still at work. */
 	async awaitSinks(given: number): Promise<void> {
 		for (const progress of this.#sinks) {
 			while (progress.isBehind(given)) {
@@ -102,11 +96,31 @@ export class Acknowledgement<T> {
 		return this.#leases.shiftMany(this.#leases.length);
 	}
 
+	/** Settles the records that lie wholly in what is confirmed. */
+	#settle(confirmed: number): void {
+		const {meter, settle} = this.#options;
+		while (this.#leases.length > 0) {
+			const lease = this.#leases.at(0);
+			const {length} = lease;
+			const count = meter.countWithin(confirmed, length);
+			if (count === 0) {
+				return;
+			}
+
+			settle(lease, count);
+			meter.forget(count);
+			this.#held -= count;
+			if (count === length) {
+				this.#leases.shift();
+			}
+		}
+	}
+
 	/** What was taken may be done without a sign: the last record read, before the next one comes. */
 	#lookLater(): void {
 		this.#timer ??= setTimeout(() => {
 			this.#timer = undefined;
-			this.confirm();
+			this.confirm(this.#options.meter.given);
 			if (this.#leases.length > 0) {
 				this.#lookLater();
 			}

@@ -6,7 +6,14 @@ import {closeQuietly} from './close-quietly.ts';
 import {borrow, opener, type QueueSource} from './queue-source.ts';
 import {ReadingSide} from './reading-side.ts';
 import {Duplex, Writable} from './stream-classes.ts';
-import {type Acknowledge, checkNames, type Gives, resolveStreamOptions, type StreamSettings} from './stream-options.ts';
+import {
+	type Acknowledge,
+	checkNames,
+	type Gives,
+	type InObjectMode,
+	resolveStreamOptions,
+	type StreamSettings,
+} from './stream-options.ts';
 import {type Callback, WritingSide} from './writing-side.ts';
 
 /** Deliveries that a stream reads ahead: a kill counts an attempt of each. */
@@ -15,9 +22,15 @@ const maxDeliveriesAhead = 16;
 /** Options of `diskQueue`: those of the stream, and those of `DiskQueue.open` for a queue that the stream opens. */
 export type DiskQueueStreamOptions<T> = Omit<DiskQueueOptions<T>, 'cacheSize'> & {
 	/**
+	 * `false`: bytes go in, as Buffers, Uint8Arrays or strings, and come out as Buffers. Each chunk is a record of the
+	 * queue; one that is larger than a block, of 256 KiB, is cut.
+	 * @default true
+	 */
+	objectMode?: boolean | undefined;
+	/**
 	 * Records held in memory before the queue uses the disk, its `cacheSize`; also what the stream's own two buffers
-	 * hold, each. From 1 up.
-	 * @default 1024
+	 * hold, each. In byte mode bytes, the queue's `cacheBytes`. From 1 up.
+	 * @default 1024, in byte mode 65536 (64 KiB)
 	 */
 	highWaterMark?: number | undefined;
 	/**
@@ -32,16 +45,17 @@ export type DiskQueueStreamOptions<T> = Omit<DiskQueueOptions<T>, 'cacheSize'> &
 	signal?: AbortSignal | undefined;
 };
 
-/** The stream that `diskQueue` makes, of records of type `T`; it gives chunks of type `C`. */
-export type DiskQueueStream<T, C = T> = Gives<C> &
-	NodeDuplex & {
-		/** The queue; undefined until the stream is `ready`. */
-		readonly queue: DiskQueue<T> | undefined;
-	};
+type WithQueue<T> = {
+	/** The queue; undefined until the stream is `ready`. */
+	readonly queue: DiskQueue<T> | undefined;
+};
+
+/** The stream that `diskQueue` makes, of records of type `T`; it is known to give chunks of type `C`. */
+export type DiskQueueStream<T, C = T> = Gives<C> & NodeDuplex & WithQueue<T>;
 
 /**
- * Makes a Duplex in object mode that is a queue on disk: what is written waits, in memory and if need be on disk, until
- * it is read. It ends when its writable side has ended and everything was read, what earlier runs left first.
+ * Makes a Duplex that is a queue on disk: what is written waits, in memory and if need be on disk, until it is read. It
+ * ends when its writable side has ended and everything was read, what earlier runs left first.
  *
  * Destroying it, by an error at either end or an AbortSignal, loses nothing: at the next open every record that is not
  * done comes back, in order. It emits `ready` with the queue when it is open.
@@ -51,52 +65,51 @@ export type DiskQueueStream<T, C = T> = Gives<C> &
  * ```
  *
  * @param target Path of the queue's directory, which the stream opens and closes; or an open `DiskQueue`, which it leaves open.
- * @param options See `DiskQueueStreamOptions`. With an open queue: `highWaterMark`, `acknowledge` and `signal`.
+ * @param options See `DiskQueueStreamOptions`. With an open queue: `objectMode`, `highWaterMark`, `acknowledge`, `signal`.
  * @throws `TypeError`, `RangeError` (`QUEUE_INVALID_ARGUMENT`). All other errors of `DiskQueue.open` and `put` come as the
  *   stream's `error`.
  */
 export function diskQueue<T = unknown>(
 	target: string | DiskQueue<T>,
-	options?: DiskQueueStreamOptions<T> & {acknowledge?: 'sink' | 'read' | undefined},
+	options?: DiskQueueStreamOptions<T> & InObjectMode & {acknowledge?: 'sink' | 'read' | undefined},
 ): DiskQueueStream<T>;
 export function diskQueue<T = unknown>(
 	target: string | DiskQueue<T>,
-	options: DiskQueueStreamOptions<T> & {acknowledge: 'manual'},
+	options: DiskQueueStreamOptions<T> & InObjectMode & {acknowledge: 'manual'},
 ): DiskQueueStream<T, Delivery<T>>;
-export function diskQueue<T = unknown>(
+export function diskQueue<T = Buffer>(
 	target: string | DiskQueue<T>,
 	options: DiskQueueStreamOptions<T>,
-): DiskQueueStream<T, T | Delivery<T>>;
+): NodeDuplex & WithQueue<T>;
 export function diskQueue<T = unknown>(
 	target: string | DiskQueue<T>,
 	options: DiskQueueStreamOptions<T> = {},
-): DiskQueueStream<T, T | Delivery<T>> {
+): NodeDuplex & WithQueue<T> {
 	checkNames(options);
-	const {highWaterMark, acknowledge, signal, ...queueOptions} = options;
-	const settings = resolveStreamOptions({highWaterMark, acknowledge, signal}, defaults.cacheSize);
-	const source =
-		target instanceof DiskQueue
-			? borrow(target, queueOptions)
-			: opener<T>(target, queueOptions, settings.highWaterMark);
+	const {objectMode, highWaterMark, acknowledge, signal, ...queueOptions} = options;
+	const settings = resolveStreamOptions({objectMode, highWaterMark, acknowledge, signal}, defaults.cacheSize);
+	const source = target instanceof DiskQueue ? borrow(target, queueOptions) : opener<T>(target, queueOptions, settings);
 	return new QueueDuplex<T>(source, settings);
 }
 
 class QueueDuplex<T> extends Duplex {
 	readonly #source: QueueSource<T>;
 	readonly #reading: ReadingSide<T>;
-	readonly #writing = new WritingSide<T>();
+	readonly #writing: WritingSide<T>;
 	#queue: DiskQueue<T> | undefined;
 	#isInputOver = false;
 
-	constructor(source: QueueSource<T>, {highWaterMark, acknowledge, signal}: StreamSettings) {
+	constructor(source: QueueSource<T>, {isObjectMode, highWaterMark, acknowledge, signal}: StreamSettings) {
 		const readAhead = acknowledge === 'manual' ? maxDeliveriesAhead : Number.POSITIVE_INFINITY;
 		super({
-			objectMode: true,
+			objectMode: isObjectMode,
 			writableHighWaterMark: highWaterMark,
 			readableHighWaterMark: Math.min(highWaterMark, readAhead),
 		});
 		this.#source = source;
+		this.#writing = new WritingSide<T>({isObjectMode});
 		this.#reading = new ReadingSide<T>(this, {
+			isObjectMode,
 			acknowledge,
 			isOver: ({isShutDown}) => isShutDown || this.#isInputOver,
 			endsWithQueue: false,
@@ -145,6 +158,11 @@ class QueueDuplex<T> extends Duplex {
 
 	override _read(size: number): void {
 		this.#reading.read(size);
+	}
+
+	override setEncoding(encoding: BufferEncoding): this {
+		this.#reading.setEncoding(() => super.setEncoding(encoding));
+		return this;
 	}
 
 	override pipe<S extends NodeJS.WritableStream>(destination: S, options?: {end?: boolean}): S {

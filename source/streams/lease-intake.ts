@@ -4,16 +4,18 @@ import type {IsOver} from '../queue/engine.ts';
 import type {Lease} from '../queue/lease.ts';
 import {Acknowledgement} from './acknowledgement.ts';
 import type {Intake} from './intake.ts';
+import type {Meter} from './meter.ts';
 
 /** Takes records by leases: they are done when they are read, or when the stream's sinks have confirmed them. */
 export class LeaseIntake<T> implements Intake<T, Lease<T>> {
+	readonly #meter: Meter;
 	readonly #acknowledgement: Acknowledgement<T>;
 	#queue!: DiskQueue<T>;
 
-	/** `given` tells what has left the stream's buffer. */
-	constructor(given: () => number) {
+	constructor(meter: Meter) {
+		this.#meter = meter;
 		this.#acknowledgement = new Acknowledgement<T>({
-			given,
+			meter,
 			settle: (lease, count) => this.#queue.settle(lease, count),
 		});
 	}
@@ -28,11 +30,10 @@ export class LeaseIntake<T> implements Intake<T, Lease<T>> {
 
 	/** Its own records in flight do not keep a stream from its end: they are with its sinks. */
 	take(room: number, isOver: IsOver, signal: AbortSignal): Promise<Lease<T> | undefined> {
-		return this.#queue.lease(
-			room,
-			activity => isOver({...activity, inFlight: activity.inFlight - this.#acknowledgement.held}),
-			signal,
-		);
+		const {max, maxBytes} = this.#meter.limit(room);
+		const isOverForIt: IsOver = activity =>
+			isOver({...activity, inFlight: activity.inFlight - this.#acknowledgement.held});
+		return this.#queue.lease(max, isOverForIt, {signal, maxBytes});
 	}
 
 	refuse(lease: Lease<T>): void {
@@ -40,8 +41,16 @@ export class LeaseIntake<T> implements Intake<T, Lease<T>> {
 	}
 
 	accept(lease: Lease<T>): unknown[] {
+		let chunks: unknown[];
+		try {
+			chunks = this.#meter.chunksOf(lease.rest());
+		} catch (error) {
+			this.#queue.giveBack(lease);
+			throw error;
+		}
+
 		this.#acknowledgement.add(lease);
-		return lease.rest();
+		return chunks;
 	}
 
 	confirm(given: number): void {

@@ -3,6 +3,7 @@ import {wrongType} from '../errors.ts';
 import {checkDirectory, type DiskQueueOptions, resolveOptions} from '../options.ts';
 import {announceDeparture} from '../queue/departures.ts';
 import {DiskQueue} from '../queue/disk-queue.ts';
+import type {StreamSettings} from './stream-options.ts';
 
 /** How a stream comes by its queue, and how it lets it go. */
 export type QueueSource<T> = {
@@ -15,14 +16,26 @@ export type QueueSource<T> = {
 	release(queue: DiskQueue<T>): Promise<void>;
 };
 
+/** Bytes that a chunk counts at least: a Buffer of a few bytes takes many times that. */
+const minChunkBytes = 64;
+
 /** A queue that the stream opens, and closes. */
-export function opener<T>(directory: unknown, given: DiskQueueOptions<T>, cacheSize: number): QueueSource<T> {
+export function opener<T>(
+	directory: unknown,
+	given: DiskQueueOptions<T>,
+	{isObjectMode, highWaterMark}: Pick<StreamSettings, 'isObjectMode' | 'highWaterMark'>,
+): QueueSource<T> {
 	checkDirectory(directory);
-	if (given.cacheSize !== undefined) {
-		throw wrongType('cacheSize', 'left out: a stream has `highWaterMark`', given.cacheSize);
+	const cache: DiskQueueOptions<T> = isObjectMode
+		? {cacheSize: highWaterMark}
+		: {cacheBytes: highWaterMark, cacheSize: Math.ceil(highWaterMark / minChunkBytes)};
+	for (const [name, value] of Object.entries(given)) {
+		if (name in cache && value !== undefined) {
+			throw wrongType(name, 'left out: a stream has `highWaterMark`', value);
+		}
 	}
 
-	const options = {...given, cacheSize};
+	const options = {...given, ...cache};
 	resolveOptions(options);
 	return {
 		isOwn: true,
@@ -36,7 +49,7 @@ export function opener<T>(directory: unknown, given: DiskQueueOptions<T>, cacheS
 export function borrow<T>(queue: DiskQueue<T>, given: DiskQueueOptions<T>): QueueSource<T> {
 	const [name] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
 	if (name !== undefined) {
-		throw wrongType('options', 'of highWaterMark, acknowledge, signal for a queue that is open', name);
+		throw wrongType('options', 'of objectMode, highWaterMark, acknowledge, signal for a queue that is open', name);
 	}
 
 	return {isOwn: false, open: async () => queue, announce() {}, async release() {}};

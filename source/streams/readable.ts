@@ -10,19 +10,23 @@ import {
 	checkNames,
 	checkQueue,
 	type Gives,
+	type InObjectMode,
 	resolveStreamOptions,
 	type StreamSettings,
 } from './stream-options.ts';
 import type {Callback} from './writing-side.ts';
 
-/** As of any stream in object mode. Reading 16 ahead is fast enough for most sinks, and leaves something for others. */
+/** In object mode: as of any stream in Node. Reading 16 ahead is fast enough for most sinks, and leaves something for others. */
 const defaultHighWaterMark = 16;
 
 /** Options of `createReadStream`. */
 export type ReadStreamOptions = {
+	/** `false`: gives the records, which must be Buffers, Uint8Arrays or strings, as bytes. @default true */
+	objectMode?: boolean | undefined;
 	/**
-	 * Records read ahead, which other consumers of the queue are not given meanwhile. From 1 up; a larger one is faster.
-	 * @default 16
+	 * Records read ahead, in byte mode bytes, which other consumers of the queue are not given meanwhile. From 1 up; a larger
+	 * one is faster.
+	 * @default 16, in byte mode 65536 (64 KiB)
 	 */
 	highWaterMark?: number | undefined;
 	/**
@@ -59,23 +63,20 @@ export type QueueReadStream<C> = Gives<C> & NodeReadable;
  *   and they come back at its next open.
  * @param options See `ReadStreamOptions`.
  * @throws `TypeError`, `RangeError` (`QUEUE_INVALID_ARGUMENT`). `QUEUE_STORAGE`, `QUEUE_CORRUPT` and `QUEUE_CLOSED` come
- *   as the stream's `error`.
+ *   as the stream's `error`; in byte mode also `QUEUE_RECORD`: the next record is not bytes.
  */
 export function createReadStream<T>(
 	queue: DiskQueue<T>,
-	options?: ReadStreamOptions & {acknowledge?: 'sink' | 'read' | undefined},
+	options?: ReadStreamOptions & InObjectMode & {acknowledge?: 'sink' | 'read' | undefined},
 ): QueueReadStream<T>;
 export function createReadStream<T>(
 	queue: DiskQueue<T>,
-	options: ReadStreamOptions & {acknowledge: 'manual'},
+	options: ReadStreamOptions & InObjectMode & {acknowledge: 'manual'},
 ): QueueReadStream<Delivery<T>>;
-export function createReadStream<T>(queue: DiskQueue<T>, options: ReadStreamOptions): QueueReadStream<T | Delivery<T>>;
-export function createReadStream<T>(
-	queue: DiskQueue<T>,
-	options: ReadStreamOptions = {},
-): QueueReadStream<T | Delivery<T>> {
+export function createReadStream<T>(queue: DiskQueue<T>, options: ReadStreamOptions): NodeReadable;
+export function createReadStream<T>(queue: DiskQueue<T>, options: ReadStreamOptions = {}): NodeReadable {
 	checkQueue(queue);
-	checkNames(options, ['highWaterMark', 'acknowledge', 'until', 'signal']);
+	checkNames(options, ['objectMode', 'highWaterMark', 'acknowledge', 'until', 'signal']);
 	const {until, ...streamOptions} = options;
 	if (until !== undefined && until !== 'drained') {
 		throw outOfRange('until', "'drained'", until);
@@ -90,9 +91,10 @@ type Settings = StreamSettings & {isUntilDrained: boolean};
 class QueueReadable<T> extends Readable {
 	readonly #reading: ReadingSide<T>;
 
-	constructor(queue: DiskQueue<T>, {highWaterMark, acknowledge, isUntilDrained, signal}: Settings) {
-		super({objectMode: true, highWaterMark});
+	constructor(queue: DiskQueue<T>, {isObjectMode, highWaterMark, acknowledge, isUntilDrained, signal}: Settings) {
+		super({objectMode: isObjectMode, highWaterMark});
 		this.#reading = new ReadingSide<T>(this, {
+			isObjectMode,
 			acknowledge,
 			isOver: ({isShutDown, inFlight, waitingPuts}) =>
 				isShutDown || (isUntilDrained && inFlight === 0 && waitingPuts === 0),
@@ -106,6 +108,11 @@ class QueueReadable<T> extends Readable {
 
 	override _read(size: number): void {
 		this.#reading.read(size);
+	}
+
+	override setEncoding(encoding: BufferEncoding): this {
+		this.#reading.setEncoding(() => super.setEncoding(encoding));
+		return this;
 	}
 
 	override pipe<S extends NodeJS.WritableStream>(destination: S, options?: {end?: boolean}): S {

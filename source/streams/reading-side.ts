@@ -2,18 +2,21 @@ import type {Readable, Writable} from 'node:stream';
 import {QueueClosedError} from '../errors.ts';
 import type {DiskQueue} from '../queue/disk-queue.ts';
 import type {IsOver} from '../queue/engine.ts';
+import {ByteMeter} from './byte-meter.ts';
 import {DeliveryIntake} from './delivery-intake.ts';
 import type {Intake} from './intake.ts';
 import {LeaseIntake} from './lease-intake.ts';
+import {type Meter, RecordMeter} from './meter.ts';
 import type {Acknowledge} from './stream-options.ts';
 
 /** What a reading side asks of its stream. */
 type Outlet = Pick<
 	Readable,
-	'push' | 'destroy' | 'unpipe' | 'pause' | 'destroyed' | 'readableEnded' | 'readableLength'
+	'push' | 'destroy' | 'unpipe' | 'pause' | 'destroyed' | 'readableEnded' | 'readableLength' | 'readableEncoding'
 >;
 
 export type ReadingOptions = {
+	isObjectMode: boolean;
 	acknowledge: Acknowledge;
 	/** Whether the stream ends when no record waits; `inFlight` counts those that it should wait for. */
 	isOver: IsOver;
@@ -28,18 +31,19 @@ export type ReadingOptions = {
 export class ReadingSide<T> {
 	readonly #stream: Outlet;
 	readonly #options: ReadingOptions;
+	readonly #meter: Meter;
 	readonly #intake: Intake<T, unknown>;
 	#queue: DiskQueue<T> | undefined;
 	#forget: (() => void) | undefined;
 	#isPulling = false;
-	#pushed = 0;
 	/** Aborted when the stream is destroyed: it takes nothing more. */
 	readonly #gone = new AbortController();
 
 	constructor(stream: Outlet, options: ReadingOptions) {
 		this.#stream = stream;
 		this.#options = options;
-		this.#intake = options.acknowledge === 'manual' ? new DeliveryIntake<T>() : new LeaseIntake<T>(() => this.#given);
+		this.#meter = options.isObjectMode ? new RecordMeter(stream) : new ByteMeter(stream);
+		this.#intake = options.acknowledge === 'manual' ? new DeliveryIntake<T>() : new LeaseIntake<T>(this.#meter);
 	}
 
 	/** From here on there is a queue to read. */
@@ -51,7 +55,7 @@ export class ReadingSide<T> {
 	/** Brings more records, if none are on their way; the stream's buffer has room for `size` in all. */
 	read(size: number): void {
 		this.#forget ??= this.#queue!.onClosing(() => this.#queue!.awaitBeforeClose(this.#breakOff()));
-		this.#intake.confirm(this.#given);
+		this.#intake.confirm(this.#meter.given);
 		if (!this.#isPulling) {
 			this.#isPulling = true;
 			this.#pull(Math.max(1, size - this.#stream.readableLength)).catch(error => this.#stream.destroy(error));
@@ -67,13 +71,18 @@ export class ReadingSide<T> {
 
 	/** Says that a destination, or all of them, are given no more. */
 	endSinks(sink: unknown): void {
-		this.#intake.endSinks(sink, this.#given);
+		this.#intake.endSinks(sink, this.#meter.given);
 		// Not now: one record may be on its way to it.
 		process.nextTick(() => {
 			if (!this.#stream.destroyed) {
-				this.#intake.confirm(this.#given);
+				this.#intake.confirm(this.#meter.given);
 			}
 		});
+	}
+
+	/** Does what changes the encoding of the stream. */
+	setEncoding(change: () => void): void {
+		this.#meter.recount(change);
 	}
 
 	/** Asks again whether the stream is over. */
@@ -83,7 +92,7 @@ export class ReadingSide<T> {
 
 	/** The stream is destroyed: resolves when what is done is settled, and the rest given back. */
 	leave(): Promise<void> {
-		const given = this.#given;
+		const {given} = this.#meter;
 		// One record may be on its way to the sink at this very moment, in neither buffer.
 		this.#intake.confirm(given - 1);
 		this.#stopFlow();
@@ -94,16 +103,11 @@ export class ReadingSide<T> {
 		return left;
 	}
 
-	/** Records that have left the stream's buffer. */
-	get #given(): number {
-		return this.#pushed - this.#stream.readableLength;
-	}
-
 	/** The queue closes. What is done is settled before, and what is not is given to nobody: it comes back at the next open. */
 	async #breakOff(): Promise<void> {
 		// In the next microtask no record is on its way to a sink.
 		await undefined;
-		this.#intake.confirm(this.#given);
+		this.#intake.confirm(this.#meter.given);
 		if (this.#intake.isHolding) {
 			this.#stream.destroy(new QueueClosedError('read on', this.#queue!.directory));
 		}
@@ -119,19 +123,26 @@ export class ReadingSide<T> {
 		}
 
 		if (!run) {
+			this.#push(this.#meter.flush());
 			this.#stream.push(null);
 			return;
 		}
 
 		for (const chunk of this.#intake.accept(run)) {
-			this.#pushed++;
-			this.#stream.push(chunk);
+			this.#push(this.#meter.countIn(chunk));
+		}
+	}
+
+	/** Text is in the stream's encoding already. */
+	#push(chunk: unknown): void {
+		if (chunk !== undefined) {
+			this.#stream.push(chunk, this.#stream.readableEncoding ?? undefined);
 		}
 	}
 
 	/** A stream that has given out all there was may end with its queue. */
 	#endOr(error: unknown): undefined {
-		this.#intake.confirm(this.#given);
+		this.#intake.confirm(this.#meter.given);
 		const isAllDone = this.#queue!.size === 0 && !this.#intake.isHolding;
 		if (!(error instanceof QueueClosedError && this.#options.endsWithQueue && isAllDone)) {
 			throw error;

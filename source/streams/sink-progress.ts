@@ -1,9 +1,17 @@
 import {errorMonitor} from 'node:events';
 import type {Writable} from 'node:stream';
 
+export type SinkProgressOptions = {
+	/** Whether the sink counts its buffer as the stream does. */
+	isAlike(): boolean;
+	/** Told when the sink has emptied its buffer, or finished. */
+	onProgress(): void;
+};
+
 /** What a destination of `pipe()` has confirmed of what it was given. */
 export class SinkProgress {
 	readonly #sink: Writable;
+	readonly #isAlike: SinkProgressOptions['isAlike'];
 	readonly #listeners: Record<string | symbol, () => void>;
 	/** The largest count confirmed so far: of a sink that failed, nothing more is counted. */
 	#confirmed = 0;
@@ -13,9 +21,9 @@ export class SinkProgress {
 	#hasFinished = false;
 	#hasFailed = false;
 
-	/** `onProgress` is called when the sink has emptied its buffer or finished. */
-	constructor(sink: Writable, onProgress: () => void) {
+	constructor(sink: Writable, {isAlike, onProgress}: SinkProgressOptions) {
 		this.#sink = sink;
+		this.#isAlike = isAlike;
 		this.#listeners = {
 			drain: onProgress,
 			finish: () => {
@@ -34,7 +42,7 @@ export class SinkProgress {
 		}
 	}
 
-	/** How many records the sink has confirmed, of `given` that left the stream for it. */
+	/** How much the sink has confirmed, of what is given: records, or bytes, that left the stream for it. */
 	confirmed(given: number): number {
 		const own = Math.min(given, this.#end);
 		this.#confirmed = Math.max(this.#confirmed, own - this.#outstanding(own));
@@ -56,7 +64,7 @@ export class SinkProgress {
 		return this.#sink;
 	}
 
-	/** Says that it is given no more than the first `count` records. */
+	/** Says that it is given no more than the first `count`. */
 	endAt(count: number): void {
 		this.#end = Math.min(this.#end, count);
 	}
@@ -68,16 +76,17 @@ export class SinkProgress {
 	}
 
 	/**
-	 * Records the sink was given and has not confirmed. Its `writableLength` counts records if it is in object mode, and
-	 * bytes if not: those tell only whether there are any. A failing sink takes the failed record off its count.
+	 * What the sink was given and has not confirmed. Its `writableLength` counts records if it is in object mode, and bytes
+	 * if not; if the stream counts otherwise it tells only whether there is anything. A failing sink takes the failed record
+	 * off its count.
 	 */
 	#outstanding(given: number): number {
-		const {writableLength = this.#hasFinished ? 0 : given, writableObjectMode} = this.#sink;
+		const {writableLength = this.#hasFinished ? 0 : given} = this.#sink;
 		if (this.#isFailing()) {
 			return given;
 		}
 
-		return writableObjectMode || writableLength === 0 ? writableLength : given;
+		return writableLength === 0 || this.#isAlike() ? writableLength : given;
 	}
 
 	#isFailing(): boolean {

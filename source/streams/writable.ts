@@ -3,14 +3,20 @@ import {defaults} from '../options.ts';
 import type {DiskQueue} from '../queue/disk-queue.ts';
 import {closeQuietly} from './close-quietly.ts';
 import {Writable} from './stream-classes.ts';
-import {checkNames, checkQueue, resolveStreamOptions} from './stream-options.ts';
+import {checkNames, checkQueue, resolveStreamOptions, type StreamSettings} from './stream-options.ts';
 import {type Callback, WritingSide} from './writing-side.ts';
 
 /** Options of `createWriteStream`. */
 export type WriteStreamOptions = {
 	/**
-	 * Records that the stream holds while a put waits, and puts together then. From 1 up.
-	 * @default 1024
+	 * `false`: bytes go in, as Buffers, Uint8Arrays or strings; each chunk is a record, cut if it is larger than a block, of
+	 * 256 KiB.
+	 * @default true
+	 */
+	objectMode?: boolean | undefined;
+	/**
+	 * Records that the stream holds while a put waits, and puts together then; in byte mode bytes. From 1 up.
+	 * @default 1024, in byte mode 65536 (64 KiB)
 	 */
 	highWaterMark?: number | undefined;
 	/** Destroys the stream when aborted. What was not called back may be put or not. */
@@ -36,17 +42,16 @@ export function createWriteStream<T>(
 	options: WriteStreamOptions = {},
 ): NodeWritable & AsyncDisposable {
 	checkQueue(queue);
-	checkNames(options, ['highWaterMark', 'signal']);
+	checkNames(options, ['objectMode', 'highWaterMark', 'signal']);
 	return new QueueWritable<T>(queue, resolveStreamOptions(options, defaults.cacheSize));
 }
 
-type Settings = {highWaterMark: number; signal: AbortSignal | undefined};
-
 class QueueWritable<T> extends Writable {
-	readonly #writing = new WritingSide<T>();
+	readonly #writing: WritingSide<T>;
 
-	constructor(queue: DiskQueue<T>, {highWaterMark, signal}: Settings) {
-		super({objectMode: true, highWaterMark});
+	constructor(queue: DiskQueue<T>, {isObjectMode, highWaterMark, signal}: StreamSettings) {
+		super({objectMode: isObjectMode, highWaterMark});
+		this.#writing = new WritingSide<T>({isObjectMode});
 		this.#writing.start(queue, {isOwn: false});
 		if (signal) {
 			addAbortSignal(signal, this);

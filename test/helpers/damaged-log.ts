@@ -85,7 +85,7 @@ async function deliverSome(log: SegmentLog<TestRecord>, state: State): Promise<S
 	const done = new Set<number>();
 	const store = storeOf(log);
 	while (store.diskSize > log.nextSequence - (isOutOfOrder ? 30 : 8) || store.memory.records > 0) {
-		const lease = store.lease(1);
+		const lease = store.lease({records: 1, bytes: Number.POSITIVE_INFINITY});
 		if (!lease) {
 			await store.load();
 		} else if (lease.first! >= (isOutOfOrder ? 30 : 8)) {
@@ -188,7 +188,11 @@ async function drain(
 }
 
 async function leaseAll(store: RecordStore<TestRecord>, found: Opened['found']): Promise<void> {
-	for (let lease = store.lease(1000); lease || store.isLoadDue; lease = store.lease(1000)) {
+	for (
+		let lease = store.lease({records: 1000, bytes: Number.POSITIVE_INFINITY});
+		lease || store.isLoadDue;
+		lease = store.lease({records: 1000, bytes: Number.POSITIVE_INFINITY})
+	) {
 		if (lease) {
 			found.push(...lease.rest().map((record, index): [number, TestRecord] => [lease!.first! + index, record]));
 			store.settle(lease, lease.length);

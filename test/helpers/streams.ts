@@ -16,11 +16,14 @@ import {
 import {drain} from './queues.ts';
 import {temporaryDirectory} from './temporary-directory.ts';
 
+/** Chunks are the records themselves. */
+type Leased = {objectMode?: true; acknowledge?: 'sink' | 'read' | undefined};
+
 /** A `diskQueue` that has let its directory go when the test ends. */
 export function queueStream<T = unknown>(
 	t: ExecutionContext,
 	target: string | DiskQueue<T> = temporaryDirectory(t),
-	options: DiskQueueStreamOptions<T> & {acknowledge?: 'sink' | 'read' | undefined} = {},
+	options: DiskQueueStreamOptions<T> & Leased = {},
 ): DiskQueueStream<T> {
 	return closedAtEnd(t, diskQueue<T>(target, options));
 }
@@ -29,7 +32,7 @@ export function queueStream<T = unknown>(
 export function readView<T>(
 	t: ExecutionContext,
 	queue: DiskQueue<T>,
-	options: ReadStreamOptions & {acknowledge?: 'sink' | 'read' | undefined} = {},
+	options: ReadStreamOptions & Leased = {},
 ): QueueReadStream<T> {
 	return closedAtEnd(t, createReadStream(queue, options));
 }

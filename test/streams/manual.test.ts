@@ -17,7 +17,11 @@ import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 const manual = {acknowledge: 'manual'} as const;
 
 /** A view of deliveries that is closed when the test ends. */
-function manualView(t: ExecutionContext, queue: DiskQueue<number>, options: ReadStreamOptions = {}) {
+function manualView(
+	t: ExecutionContext,
+	queue: DiskQueue<number>,
+	options: Omit<ReadStreamOptions, 'objectMode'> = {},
+) {
 	return closedAtEnd(t, createReadStream(queue, {...options, ...manual}));
 }
 
