@@ -41,7 +41,12 @@ async function chunksOf(stream: Readable): Promise<Buffer[]> {
 
 /** Bytes that tell where they are: no piece of them equals another. */
 function bytesFrom(start: number, length: number): Buffer {
-	return Buffer.from(range(start, start + length).map(index => (index * 31 + (index >> 8) * 17) % 256));
+	const bytes = Buffer.alloc(length);
+	for (let index = start; index < start + length; index++) {
+		bytes[index - start] = index * 31 + (index >> 8) * 17;
+	}
+
+	return bytes;
 }
 
 const wrongOptions: Array<[string, unknown]> = [
@@ -80,7 +85,7 @@ for (const highWaterMark of [1, 100, 16 * kibibyte, undefined, 1024 * kibibyte])
 		const result = sink.toArray();
 		await pipeline(Readable.from(chunks), stream, sink);
 		t.true(chunks.length > 10);
-		t.deepEqual(Buffer.concat(await result), content);
+		t.true(Buffer.concat(await result).equals(content));
 	});
 }
 
@@ -156,16 +161,16 @@ test('chunks are kept as they are written, up to a block; larger ones are cut in
 		chunks.map(({length}) => length),
 		[1, 3, 1000, 65_536, 262_139, 131_070, 131_070, 250_000, 250_000, 250_000, 250_000],
 	);
-	t.deepEqual(Buffer.concat(chunks), Buffer.concat(sizes.map(size => bytesFrom(size, size))));
+	t.true(Buffer.concat(chunks).equals(Buffer.concat(sizes.map(size => bytesFrom(size, size)))));
 });
 
 test('a chunk larger than maxRecordBytes, or than maxBytes leaves room for, is cut too', async t => {
 	for (const options of [{maxRecordBytes: 100}, {maxBytes: 262_144}]) {
 		const stream = byteStream(t, options);
-		const content = bytesFrom(0, 1_000_000);
+		const content = bytesFrom(0, 100_000);
 		stream.end(content);
 		const chunks = await chunksOf(stream);
-		t.deepEqual(Buffer.concat(chunks), content);
+		t.true(Buffer.concat(chunks).equals(content));
 		t.true(Math.max(...chunks.map(({length}) => length)) < ('maxBytes' in options ? 32_768 : 96));
 	}
 });
@@ -484,7 +489,7 @@ test('a codec of its own holds bytes, and cuts by what it calls large', async t 
 	const stream = byteStream(t, {codec, highWaterMark: 1000}, directory);
 	const run = chunksOf(stream);
 	stream.end(content);
-	t.deepEqual(Buffer.concat(await run), content);
+	t.true(Buffer.concat(await run).equals(content));
 	await closed(stream);
 	const queue = await DiskQueue.open<Buffer>(directory, {codec});
 	t.is(queue.size, 0);
