@@ -21,11 +21,15 @@ export class QuarantinedCopies {
 		return this.#bytes;
 	}
 
-	/** Counts the copy of some damage, if there is one. */
+	/** Counts the copy of some damage, if there is one; that it cannot be measured must not keep the damage from being told. */
 	add(corruption: Corruption): void {
 		if (corruption.quarantine) {
-			this.#bytes = quarantineSize(this.#directory, this.#storage);
 			this.#unsynced.set(corruption.quarantine, corruption);
+			try {
+				this.#bytes = quarantineSize(this.#directory, this.#storage);
+			} catch {
+				this.#bytes += corruption.bytes;
+			}
 		}
 	}
 

@@ -48,12 +48,16 @@ function byDescriptor(directory: string, storage: Storage): Addresses | undefine
 
 	const descriptor = storage.openDirectory(directory);
 	const path = `/proc/self/fd/${descriptor}`;
-	if (storage.kind(path) === undefined) {
-		storage.close(descriptor);
-		return undefined;
+	let isUsable = false;
+	try {
+		isUsable = storage.kind(path) !== undefined;
+	} finally {
+		if (!isUsable) {
+			storage.close(descriptor);
+		}
 	}
 
-	return {of: name => join(path, name), close: () => storage.close(descriptor)};
+	return isUsable ? {of: name => join(path, name), close: () => storage.close(descriptor)} : undefined;
 }
 
 /** Elsewhere: by path, through a link with a short name if that is too long. */

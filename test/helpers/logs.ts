@@ -102,9 +102,9 @@ export function fingerprint(directory: string): Record<string, string> {
 	return found;
 }
 
-/** How many descriptors this process has open. */
+/** How many descriptors this process has open; 0 where the system does not tell. */
 export function openDescriptors(): number {
-	return readdirSync('/proc/self/fd').length;
+	return process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0;
 }
 
 /** What they are open for, but for the one that this call needs. */

@@ -172,7 +172,7 @@ test.serial('a missing directory is a storage error', async t => {
 	t.is(error.path, directory);
 });
 
-for (const call of ['rename', 'list'] as const) {
+for (const call of ['rename', 'list', 'kind'] as const) {
 	onUnix(`nothing half-made is left behind when ${call} fails`, async t => {
 		const directory = await makeDirectory(t);
 		const descriptors = await countDescriptors();

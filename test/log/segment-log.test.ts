@@ -1362,3 +1362,22 @@ test('the checkpoint is allocated with the first segment, in full', async t => {
 	appendBlocks(log, 1);
 	t.is(statSync(join(directory, 'checkpoint')).size, checkpointFileBytes);
 });
+
+test('damage is told although its copy cannot be measured', async t => {
+	const directory = temporaryDirectory(t);
+	const {storage, inject, pending} = faultyStorage();
+	const {log: writer} = await openLog(t, directory);
+	appendBlocks(writer, 2);
+	await writer.close();
+	const path = join(directory, nameOf(0));
+	const bytes = readFileSync(path);
+	bytes[120]! ^= 0xff;
+	writeFileSync(path, bytes);
+	const {log, corruptions} = await openLog(t, directory, {storage});
+	const before = log.diskBytes;
+	inject({method: 'list', file: 'quarantine', code: 'EMFILE'});
+	t.deepEqual(readAllSync(log), numbered(2, 4));
+	t.is(pending(), 0);
+	t.like(corruptions, [{lost: {first: 0, last: 1}}]);
+	t.is(log.diskBytes, before + corruptions[0]!.bytes);
+});
