@@ -77,18 +77,20 @@ export function readHeader(path: string, storage: Storage): SegmentHeader | Mism
 }
 
 /**
- * The queue ids in the headers of the first and the last segment; of those between if neither checks.
+ * The queue ids of the first segment that has one, and of the last: a crash may have taken the header of any, and left
+ * another queue's in the last.
  *
  * @throws QueueVersionError, QueueCodecError if this disq cannot read them.
  */
 export function readQueueIds(found: FoundSegment[], codecName: string, storage: Storage): Buffer[] {
-	const read = (segments: FoundSegment[]) => segments.flatMap(segment => readQueueId(segment, codecName, storage));
-	const ids = read(found.length > 1 ? [found[0]!, found.at(-1)!] : found);
-	for (let index = 1; ids.length === 0 && index < found.length - 1; index++) {
-		ids.push(...read([found[index]!]));
+	const ids: Buffer[] = [];
+	const others = [...found];
+	const last = others.length > 1 ? others.pop() : undefined;
+	while (ids.length === 0 && others.length > 0) {
+		ids.push(...readQueueId(others.shift()!, codecName, storage));
 	}
 
-	return ids;
+	return last ? [...ids, ...readQueueId(last, codecName, storage)] : ids;
 }
 
 /** The queue id in a segment's header, if the header checks. */

@@ -35,10 +35,16 @@ export async function settleEnd(recovery: Recovery): Promise<void> {
 		await syncQuarantine(directory, copiesOf(segments, directory, storage), storage);
 	}
 
+	const empty: Segment[] = [];
 	let scanned = await settleLast(recovery);
 	while (segments.length > 0 && !scanned) {
-		segments.pop();
+		empty.push(segments.pop()!);
 		scanned = await settleLast(recovery);
+	}
+
+	// Only now: one of them may be the last to tell the queue id.
+	for (const segment of empty) {
+		await removeEmpty(segment, recovery);
 	}
 
 	recovery.doubtful = joinRanges(recovery.doubtful, doubtOf(recovery, scanned));
@@ -75,7 +81,7 @@ function findMisplaced({path, firstSequence}: Segment, queueId: Buffer, storage:
 	return header instanceof Mismatch ? header : checkSegmentPlace(header, {queueId, firstSequence});
 }
 
-/** Cuts the last segment behind its last whole block, which it gives; removes it if it has none, and had none. */
+/** Cuts the last segment behind its last whole block, which it gives; undefined if it has none, and had none. */
 async function settleLast(recovery: Recovery): Promise<ScannedEnd | undefined> {
 	const {segments, checkpoint, report, storage} = recovery;
 	const last = segments.at(-1);
@@ -87,7 +93,6 @@ async function settleLast(recovery: Recovery): Promise<ScannedEnd | undefined> {
 	const scanned = await scanSegment(last, durable, storage);
 	const end = Math.max(scanned.offset, durable.offset);
 	if (end <= segmentHeaderBytes) {
-		await removeEmpty(last, recovery);
 		return undefined;
 	}
 

@@ -913,11 +913,27 @@ test('the queue id is found in whichever segment a power cut left with a header'
 	t.true(log.queueId.equals(writer.queueId));
 });
 
-test('without a checkpoint the first segment says which queue this is, not one of another at the end', async t => {
+test('a segment gets back its header before the one goes that told the queue id', async t => {
+	const {directory, last} = await killedLog(t, {unsynced: 7});
+	rmSync(join(directory, 'checkpoint'));
+	rmSync(join(directory, nameOf(0)));
+	takeHeader(directory, 4);
+	truncateSync(last, segmentHeaderBytes);
+	const interrupted = copyOf(t, directory);
+	const {storage, inject} = faultyStorage();
+	inject({method: 'unlink', file: nameOf(8), code: 'EIO'});
+	await t.throwsAsync(openLog(t, interrupted, {storage}));
+	rmSync(join(interrupted, nameOf(8)));
+	await reads(t, interrupted, numbered(4, 8));
+	await reads(t, directory, numbered(4, 8));
+});
+
+test('without a checkpoint the first segment with a header says which queue this is, not one of another at the end', async t => {
 	const {directory, log: writer} = await killedLog(t, {unsynced: 7});
 	rmSync(join(directory, 'checkpoint'));
 	const header = encodeSegmentHeader({queueId: Buffer.alloc(16, 1), firstSequence: 14, codecName: 'msgpack'});
 	writeFileSync(join(directory, nameOf(14)), header);
+	takeHeader(directory, 0);
 	const {log} = await openLog(t, directory);
 	t.true(log.queueId.equals(writer.queueId));
 	t.deepEqual(readAllSync(log), numbered(0, 14));
