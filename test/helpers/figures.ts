@@ -21,14 +21,17 @@ export function startFigures(
 	what: string,
 ): (counts: Record<string, number>) => void {
 	const start = performance.now();
-	return counts => {
-		const figures: Figures = {suite, what, counts, seconds: (performance.now() - start) / 1000, seed};
-		t.log(`${suite} ${what}: ${describeCounts(counts)}; ${figures.seconds.toFixed(1)} s`);
-		const file = process.env.DISQ_FIGURES;
-		if (file) {
-			appendFileSync(file, `${JSON.stringify(figures)}\n`);
-		}
-	};
+	return counts => reportFigures(t, {suite, what, counts, seconds: (performance.now() - start) / 1000});
+}
+
+/** Prints figures that were gathered over several tests, and keeps them for the table. */
+export function reportFigures(t: ExecutionContext, figures: Omit<Figures, 'seed'>): void {
+	const {suite, what, counts, seconds} = figures;
+	t.log(`${suite} ${what}: ${describeCounts(counts)}; ${seconds.toFixed(1)} s`);
+	const file = process.env.DISQ_FIGURES;
+	if (file) {
+		appendFileSync(file, `${JSON.stringify({...figures, seed})}\n`);
+	}
 }
 
 /** Counts as a reader wants them: `1,000 kills, 81,234 records verified`. */
