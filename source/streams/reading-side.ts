@@ -133,10 +133,11 @@ export class ReadingSide<T> {
 		}
 	}
 
-	/** Text is in the stream's encoding already. */
+	/** Text is in the stream's encoding already; Buffers in object mode the stream decodes itself. */
 	#push(chunk: unknown): void {
 		if (chunk !== undefined) {
-			this.#stream.push(chunk, this.#stream.readableEncoding ?? undefined);
+			const encoding = typeof chunk === 'string' ? (this.#stream.readableEncoding ?? undefined) : undefined;
+			this.#stream.push(chunk, encoding);
 		}
 	}
 
