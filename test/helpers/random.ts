@@ -8,3 +8,8 @@ export function randomFrom(seed: number): () => number {
 		return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
 	};
 }
+
+/** One of some choices. */
+export function pickFrom<T>(choices: readonly T[], random: () => number): T {
+	return choices[Math.floor(random() * choices.length)]!;
+}

@@ -24,11 +24,14 @@ export function copyOf(t: ExecutionContext, directory: string): string {
 	return copy;
 }
 
-/** Looks at a copy of a directory, in memory, and so leaves the directory as it is. */
+/** Looks at a copy of a directory, in memory, and so leaves the directory as it is. One that is not there is empty. */
 export async function onCopyOf<R>(directory: string, look: (copy: string) => Promise<R>): Promise<R> {
 	const copy = makeDirectory(memory);
 	try {
-		copyDirectory(directory, copy);
+		if (existsSync(directory)) {
+			copyDirectory(directory, copy);
+		}
+
 		return await look(copy);
 	} finally {
 		rmSync(copy, {recursive: true});

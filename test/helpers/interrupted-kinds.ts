@@ -1,0 +1,124 @@
+import {join} from 'node:path';
+import {type DeadLetter, DiskQueue, type DiskQueueOptions, type Durability} from '../../source/index.ts';
+import type {ConsumerJob} from '../fixtures/interrupted-consumer.ts';
+import type {PipelineJob} from '../fixtures/interrupted-pipeline.ts';
+import type {QueueJob} from '../fixtures/interrupted-queue.ts';
+import {DeliveryModel, type FoundDeliveries} from './delivery-model.ts';
+import {FifoModel} from './fifo-model.ts';
+import type {Kind} from './interrupted-runs.ts';
+import {checkedId, type NumberedRecord} from './numbered-record.ts';
+import {pickFrom} from './random.ts';
+import {sinkKinds} from './sinks.ts';
+
+const cacheSize = 16;
+
+/** Puts, gets and syncs. */
+export function queueKind(durability: Durability): Kind<QueueJob, number[]> {
+	return {
+		...fifo,
+		fixture: 'interrupted-queue',
+		makeJob: (common, random) => ({
+			job: {...common, durability, cacheSize, isSyncing: durability !== 'fsync' || random() < 0.5},
+			bounds: {durability, inMemory: cacheSize},
+		}),
+	};
+}
+
+/** Puts and gets whose records nobody forces to the device, and that are judged as if somebody did. */
+export function control(): Kind<QueueJob, number[]> {
+	return {
+		...queueKind('write'),
+		makeJob: common => ({
+			job: {...common, durability: 'write', cacheSize, isSyncing: false},
+			bounds: {durability: 'fsync'},
+		}),
+	};
+}
+
+/** Pipelines. */
+export function pipelineKind(durability: Durability): Kind<PipelineJob, number[]> {
+	return {
+		...fifo,
+		fixture: 'interrupted-pipeline',
+		makeJob(common, random) {
+			const highWaterMark = pickFrom([4, 64, 1024], random);
+			const sink = pickFrom([...sinkKinds, 'stalling'] as const, random);
+			return {
+				job: {...common, durability, count: 600, highWaterMark, sink},
+				// The queue's memory, and both buffers of the stream. A sink is asked now and then what it has confirmed.
+				bounds: {durability, inMemory: 3 * highWaterMark, maxRedelivered: Number.POSITIVE_INFINITY},
+			};
+		},
+	};
+}
+
+/** Puts, deliveries in all their ways, dead letters and syncs. */
+export function consumerKind(durability: Durability): Kind<ConsumerJob, FoundDeliveries> {
+	const maxAttempts = 4;
+	return {
+		fixture: 'interrupted-consumer',
+		makeModel: () => new DeliveryModel(maxAttempts),
+		makeJob(common, random) {
+			const style = pickFrom(['receive', 'consume', 'batch'] as const, random);
+			return {job: {...common, durability, maxAttempts, style}, bounds: {durability}};
+		},
+		find: async directory => ({
+			attempts: await deliverAll(join(directory, 'queue')),
+			dead: await findDead(join(directory, 'dead')),
+		}),
+		async reopen(directory, opened) {
+			const queue = await openQuietly(join(directory, 'queue'), {deadLetter: join(directory, 'dead')});
+			opened();
+			await queue.close();
+		},
+	};
+}
+
+const fifo = {
+	makeModel: () => new FifoModel(),
+	async find(directory: string): Promise<number[]> {
+		await using queue = await openQuietly<NumberedRecord>(directory);
+		const ids: number[] = [];
+		while (queue.size > 0) {
+			ids.push(...(await queue.getMany(1000)).map(checkedId));
+		}
+
+		return ids;
+	},
+	async reopen(directory: string, opened: () => void): Promise<void> {
+		const queue = await openQuietly(directory);
+		opened();
+		await queue.close();
+	},
+};
+
+/** What a power cut leaves of records that were nowhere promised may be reported as damage. */
+async function openQuietly<T>(directory: string, options?: DiskQueueOptions<T>): Promise<DiskQueue<T>> {
+	return (await DiskQueue.open<T>(directory, options)).on('corruption', () => {});
+}
+
+/** Delivers all that a directory holds: how often each record was, by its id. */
+async function deliverAll(directory: string): Promise<Map<number, number>> {
+	await using queue = await openQuietly<NumberedRecord>(directory);
+	const attempts = new Map<number, number>();
+	let last = -1;
+	while (queue.size > 0) {
+		for (const {record, attempts: count} of await queue.receiveMany(1000)) {
+			const id = checkedId(record);
+			if (id <= last) {
+				throw new Error(`${id} comes after ${last}`);
+			}
+
+			attempts.set(id, count);
+			last = id;
+		}
+	}
+
+	return attempts;
+}
+
+async function findDead(directory: string): Promise<Set<number>> {
+	await using queue = await openQuietly<DeadLetter<NumberedRecord>>(directory);
+	const letters = queue.size > 0 ? queue.peek(queue.size) : [];
+	return new Set(letters.map(({record}) => checkedId(record)));
+}
