@@ -1,6 +1,6 @@
 /**
- * Runs the suites of this folder in their long form and prints what they did as a table; with `--write` the table in
- * docs/reliability.md is replaced by it.
+ * Runs the suites of this folder, or those named, in their long form and prints what they did as a table; with `--write`
+ * the table in docs/reliability.md is replaced by it.
  */
 import {spawnSync} from 'node:child_process';
 import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
@@ -15,13 +15,16 @@ const document = join(root, 'docs/reliability.md');
 const begin = '<!-- figures -->';
 const end = '<!-- /figures -->';
 
+const suites = process.argv.slice(2).filter(name => !name.startsWith('--'));
+const files = (suites.length > 0 ? suites : ['*']).map(name => `build/test/reliability/${name}.test.js`);
+
 function runSuites(): {status: number; rows: Figures[]} {
 	const directory = mkdtempSync(join(tmpdir(), 'disq-figures-'));
 	const file = join(directory, 'figures');
 	writeFileSync(file, '');
 	try {
 		const ava = join(root, 'node_modules/ava/entrypoints/cli.mjs');
-		const {status} = spawnSync(process.execPath, [ava, 'build/test/reliability/*.test.js'], {
+		const {status} = spawnSync(process.execPath, [ava, ...files], {
 			cwd: root,
 			stdio: 'inherit',
 			env: {...process.env, DISQ_FORM: 'long', DISQ_FIGURES: file},
