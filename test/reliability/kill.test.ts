@@ -20,7 +20,6 @@ for (const [durability, kills] of [
 }
 
 for (const [durability, kills] of [
-	['spill', sized(4, 60)],
 	['write', sized(8, 160)],
 	['fsync', sized(4, 60)],
 ] as const) {
