@@ -42,10 +42,11 @@ export class ByteMeter implements Meter {
 		return counted;
 	}
 
-	flush(): string | undefined {
-		const text = this.#decoder?.end();
-		this.#pushed += text?.length ?? 0;
-		return text;
+	/** What the decoder holds comes as a replacement, from the stream itself: it belongs to no record any more. */
+	end(): void {
+		for (const end of this.#ends.shiftMany(this.#ends.length)) {
+			this.#ends.push(Math.min(end, this.#pushed));
+		}
 	}
 
 	/** What is in the buffer becomes one text, and is done as a whole. */

@@ -10,8 +10,8 @@ export interface Meter {
 	chunksOf(records: unknown[]): unknown[];
 	/** Counts the next record in, right before it is pushed; gives what to push. */
 	countIn(chunk: unknown): unknown;
-	/** Gives what is to be pushed before the end, if anything is. */
-	flush(): unknown;
+	/** Says that no record follows. */
+	end(): void;
 	/** Does something that changes how the stream counts its buffer. */
 	recount(change: () => void): void;
 	/** How many of the next records, up to `max`, lie wholly in what is confirmed. */
@@ -55,8 +55,8 @@ export class RecordMeter implements Meter {
 		return chunk;
 	}
 
-	flush(): undefined {
-		// There is nothing but records.
+	end(): void {
+		// A record is whole when it is pushed.
 	}
 
 	recount(change: () => void): void {

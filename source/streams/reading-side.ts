@@ -123,7 +123,7 @@ export class ReadingSide<T> {
 		}
 
 		if (!run) {
-			this.#push(this.#meter.flush());
+			this.#meter.end();
 			this.#stream.push(null);
 			return;
 		}
@@ -135,10 +135,8 @@ export class ReadingSide<T> {
 
 	/** Text is in the stream's encoding already; Buffers in object mode the stream decodes itself. */
 	#push(chunk: unknown): void {
-		if (chunk !== undefined) {
-			const encoding = typeof chunk === 'string' ? (this.#stream.readableEncoding ?? undefined) : undefined;
-			this.#stream.push(chunk, encoding);
-		}
+		const encoding = typeof chunk === 'string' ? (this.#stream.readableEncoding ?? undefined) : undefined;
+		this.#stream.push(chunk, encoding);
 	}
 
 	/** A stream that has given out all there was may end with its queue. */

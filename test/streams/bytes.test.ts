@@ -285,6 +285,18 @@ test('setEncoding gives text, whole characters though chunks cut them; what was 
 	}
 });
 
+test('text that ends amid a character ends with a replacement character, and everything is done', async t => {
+	const queue = await openQueue<Buffer>(t);
+	const bytes = Buffer.from('aż🚀');
+	for (const length of range(1, bytes.length)) {
+		await queue.putMany(range(0, length).map(index => bytes.subarray(index, index + 1)));
+		const view = createReadStream(queue, {...inBytes, until: 'drained'}).setEncoding('utf8');
+		t.is((await view.toArray()).join(''), bytes.subarray(0, length).toString());
+		await closed(view);
+		t.is(queue.size, 0);
+	}
+});
+
 test('setEncoding amid, with bytes in the buffer: nothing is lost, and what was in the buffer is done with its last character', async t => {
 	const text = 'aż🚀'.repeat(30);
 	const bytes = Buffer.from(text);
@@ -332,6 +344,42 @@ test('text is not taken for confirmed bytes by a sink that counts them otherwise
 			.map(index => `${index}żółć`)
 			.join(''),
 	);
+});
+
+test('text is not taken for confirmed by a sink that makes fewer bytes of it than it has characters', async t => {
+	const directory = temporaryDirectory(t);
+	const chunks = range(0, 20).map(index => Buffer.alloc(10, index));
+	await leave(directory, chunks);
+	const sink = new Writable({defaultEncoding: 'hex', highWaterMark: 1000, write() {}});
+	const stream = byteStream(t, {}, directory).setEncoding('hex');
+	stream.pipe(sink);
+	while (sink.writableLength < 200) {
+		await pEvent(stream, 'data');
+	}
+
+	stream.destroy();
+	await closed(stream);
+	sink.destroy();
+	t.deepEqual(await leftovers<Buffer>(directory), chunks);
+});
+
+test('a view reads ahead no more than highWaterMark, and the rest of a chunk', async t => {
+	for (const [highWaterMark, most] of [
+		[undefined, 66],
+		[3000, 4],
+		[1, 2],
+	] as const) {
+		const queue = await openQueue<Buffer>(t);
+		await queue.putMany(range(0, 100).map(index => bytesFrom(index, 1000)));
+		const view = createReadStream(queue, {...inBytes, highWaterMark});
+		await pEvent(view, 'readable');
+		await nextTurn();
+		t.true(view.readableLength >= (highWaterMark ?? 65_536), `${view.readableLength} bytes`);
+		t.true(queue.stats().inFlight <= most, `${queue.stats().inFlight} chunks`);
+		view.destroy();
+		await closed(view);
+		t.is(queue.size, 100);
+	}
 });
 
 for (const [name, options] of [
