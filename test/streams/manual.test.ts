@@ -12,7 +12,7 @@ import {
 } from '../../source/index.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {closed, closedAtEnd, errorOf, leave, leftovers} from '../helpers/streams.ts';
-import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+import {copyOf, temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const manual = {acknowledge: 'manual'} as const;
 
@@ -138,6 +138,24 @@ test('what was read ahead counts as never delivered at the next open too, howeve
 			range(0, 20).map(id => [id, id === 0 ? 2 : 1]),
 		);
 	}
+});
+
+test('what was read ahead counts as never delivered if the process is killed after the view is gone', async t => {
+	const queue = await openQueue<number>(t, {durability: 'write'});
+	await queue.putMany(range(0, 20));
+	const view = manualView(t, queue);
+	await pEvent(view, 'readable');
+	t.is(view.read()!.record, 0);
+	view.destroy();
+	await closed(view);
+	await nextTurn();
+	// What a killed process would leave.
+	const left = await openQueue<number>(t, {}, copyOf(t, queue.directory));
+	const deliveries = await left.receiveMany(20);
+	t.deepEqual(
+		deliveries.map(({record, attempts}) => [record, attempts]),
+		range(0, 20).map(id => [id, id === 0 ? 2 : 1]),
+	);
 });
 
 test('nack() brings a record again, before newer ones; after maxAttempts, or reject(), it is a dead letter', async t => {

@@ -1,3 +1,4 @@
+import {once} from 'node:events';
 import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {Writable} from 'node:stream';
@@ -126,6 +127,18 @@ test("until: 'drained' ends when what is in flight with others is done", async t
 	t.deepEqual(await records, []);
 });
 
+test("until: 'drained' ends although its own destination has not confirmed everything", async t => {
+	const queue = await openQueue<number>(t);
+	await queue.putMany(range(0, 5));
+	const view = readView(t, queue, {until: 'drained'});
+	const {writable, confirmed} = makeSink<number>({gate: pEvent(view, 'end')});
+	await pipeline(view, writable);
+	t.deepEqual(confirmed, range(0, 5));
+	await closed(view);
+	t.is(queue.stats().inFlight, 0);
+	t.is(queue.size, 0);
+});
+
 test("until: 'drained' waits for a record that comes back after a delay", async t => {
 	const queue = await openQueue<number>(t);
 	await queue.put(1);
@@ -246,6 +259,47 @@ test('close() fails one that has read ahead with QUEUE_CLOSED, and what was not 
 	await t.throwsAsync(run, {code: 'QUEUE_CLOSED'});
 	t.deepEqual(taken, range(0, 21));
 	t.deepEqual(await leftovers(queue.directory), range(21, 100));
+});
+
+test('close() waits for the destination of a view that has ended', async t => {
+	const queue = await openQueue<number>(t);
+	await queue.putMany(range(0, 5));
+	let open!: () => void;
+	const gate = new Promise<void>(resolve => {
+		open = resolve;
+	});
+	const view = readView(t, queue, {until: 'drained'});
+	const {writable, confirmed} = makeSink<number>({gate});
+	view.pipe(writable);
+	await pEvent(view, 'end');
+	await nextTurn();
+	const closing = queue.close();
+	await nextTurn();
+	open();
+	await closing;
+	t.deepEqual(confirmed, range(0, 5));
+	t.deepEqual(await leftovers(queue.directory), []);
+});
+
+test('a destination that was taken away and has confirmed its part does not keep what comes after from being done', async t => {
+	const queue = await openQueue<number>(t);
+	const view = readView(t, queue, {highWaterMark: 4});
+	const before = makeSink<number>();
+	view.pipe(before.writable);
+	await queue.put(0);
+	while (before.confirmed.length === 0) {
+		await nextTurn();
+	}
+
+	view.unpipe(before.writable);
+	await nextTurn();
+	before.writable.destroy();
+	const after = makeSink<number>();
+	view.pipe(after.writable);
+	await queue.putMany(range(1, 50));
+	await queue.join({timeout: 10_000});
+	t.deepEqual(after.confirmed, range(1, 50));
+	t.is(before.writable.listenerCount('drain'), 0);
 });
 
 test('a view that nobody reads takes nothing, and does not mind that the queue is closed', async t => {
@@ -432,6 +486,7 @@ test('await using closes it without an error, and gives back what was read ahead
 test('a view that waits keeps the process alive; with unref() of the queue it does not', async t => {
 	const alive = startFixture(t, 'waiting-reader', [temporaryDirectory(t), 'ref']);
 	const idle = startFixture(t, 'waiting-reader', [temporaryDirectory(t), 'unref']);
+	await once(alive.child.stdout!, 'data');
 	t.like(await idle.result, {code: 0, stdout: 'waiting\n', stderr: ''});
 	t.is(alive.child.exitCode, null);
 	alive.child.stdin!.write('go on\n');

@@ -40,6 +40,19 @@ test('a stream whose input has ended and that finds another one waiting ends at 
 	t.is(queue.stats().waitingGets, 1);
 });
 
+test('shutdown() of the queue ends a stream when the queue is empty, though its input is open', async t => {
+	const queue = await openQueue<number>(t);
+	const stream = queueStream(t, queue);
+	stream.write(1);
+	const records = stream.toArray();
+	while (queue.stats().waitingGets === 0) {
+		await nextTurn();
+	}
+
+	queue.shutdown();
+	t.deepEqual(await records, [1]);
+});
+
 test('a queue that is closed under a stream gives out nothing more: what the sink had not confirmed is there at the next open, once', async t => {
 	const directory = temporaryDirectory(t);
 	const queue = await DiskQueue.open<number>(directory);
