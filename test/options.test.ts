@@ -47,7 +47,7 @@ test('the README lists every option with type, default, range and meaning', t =>
 		t.is(options.get(name)?.type, typeof value, name);
 	}
 
-	for (const name of ['codec', 'deadLetter', 'highWaterMark', 'acknowledge', 'signal']) {
+	for (const name of ['codec', 'deadLetter', 'objectMode', 'highWaterMark', 'acknowledge', 'until', 'signal']) {
 		t.true(options.has(name), name);
 	}
 });
