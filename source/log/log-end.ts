@@ -21,6 +21,7 @@ export async function settleEnd(recovery: Recovery): Promise<void> {
 		// A checkpoint that was damaged may have gone as far, whatever becomes of that segment.
 		report.corruptions.length > 0 ? (segments.at(-1)?.firstSequence ?? 0) : 0,
 	);
+	recovery.recordsEnd = recovery.nextSequence;
 	if (endsAsClosed(recovery)) {
 		return;
 	}
@@ -48,6 +49,13 @@ export async function settleEnd(recovery: Recovery): Promise<void> {
 	}
 
 	recovery.doubtful = joinRanges(recovery.doubtful, doubtOf(recovery, scanned));
+	recovery.recordsEnd = recordsEndOf(recovery, scanned);
+}
+
+/** Behind the last record, if what may have followed it is no damage; behind what is missing and must be told, if not. */
+function recordsEndOf({doubtful, nextSequence}: Recovery, scanned: ScannedEnd | undefined): number {
+	const last = doubtful.at(-1);
+	return last?.next === nextSequence ? Math.max(last.first, scanned?.nextSequence ?? 0) : nextSequence;
 }
 
 /** The sequences not known to be on the device, but for those that were found whole just now. */

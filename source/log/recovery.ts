@@ -38,6 +38,8 @@ export type Recovered = {
 	/** Where the block that holds it may start in its segment; 0 if not known. */
 	blockOffset: number;
 	nextSequence: number;
+	/** The sequence behind the last record: lower than the next one if a power cut took what was between. */
+	recordsEnd: number;
 	/** The end up to which the log is on the device for certain. */
 	end: Checkpoint['end'];
 	/** Sequences of which a power cut may have taken some. */
@@ -91,6 +93,7 @@ export async function recover(
 		sequence: checkpoint?.sequence ?? 0,
 		blockOffset: checkpoint?.blockOffset ?? 0,
 		nextSequence: 0,
+		recordsEnd: 0,
 		end: checkpoint?.end ?? endOf([], 0),
 		doubtful: checkpoint?.doubtful ?? [],
 		delivered: checkpoint?.delivered ?? {next: 0, runs: []},
@@ -153,18 +156,19 @@ async function reclaim(segment: Segment, recovery: Recovery): Promise<void> {
 }
 
 function complete(recovery: Recovery): void {
-	const {segments, sequence, nextSequence, delivered, report} = recovery;
+	const {segments, sequence, recordsEnd, report} = recovery;
 	for (const [index, segment] of segments.entries()) {
 		segment.next = segments[index + 1];
 	}
 
-	report.records = nextSequence - sequence - doneOutOfOrder(sequence, delivered);
+	const {next, runs} = recovery.delivered;
+	const pending = runs.flatMap(({first, records, attempts}) =>
+		first < recordsEnd ? {first, records: Math.min(records, recordsEnd - first), attempts} : [],
+	);
+	const inFlight = pending.reduce((sum, {records}) => sum + records, 0);
+	recovery.delivered = {next, runs: pending};
+	recovery.sequence = pending[0]?.first ?? Math.max(sequence, next);
+	report.records = inFlight + Math.max(0, recordsEnd - Math.max(sequence, next));
 	report.segments = segments.length;
 	report.bytes = segments.reduce((sum, {end}) => sum + end, 0);
-	recovery.sequence = delivered.runs[0]?.first ?? Math.max(sequence, delivered.next);
-}
-
-function doneOutOfOrder(sequence: number, {next, runs}: Delivered): number {
-	const pending = runs.reduce((sum, {records}) => sum + records, 0);
-	return Math.max(0, next - sequence - pending);
 }

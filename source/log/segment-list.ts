@@ -1,6 +1,7 @@
 import {encodeBlockHeader} from '../format/block.ts';
 import type {Checkpoint} from '../format/checkpoint.ts';
 import type {Storage} from '../storage.ts';
+import type {Recovered} from './recovery.ts';
 import {endOf, type Segment, segmentAt} from './segment.ts';
 import type {AppendedBlock} from './segment-reader.ts';
 import {SegmentWriter} from './segment-writer.ts';
@@ -13,6 +14,8 @@ export class SegmentList {
 	readonly #place: SegmentPlace;
 	readonly #segments: Segment[];
 	#nextSequence: number;
+	/** The sequence behind the last record: lower than the next one after a power cut that took what was between. */
+	#recordsEnd: number;
 	#writer: SegmentWriter | undefined;
 	/** Whether the last segment may be gone on with: not after a crash, and not once another was begun. */
 	#isLastUsable: boolean;
@@ -21,12 +24,20 @@ export class SegmentList {
 
 	constructor(
 		place: SegmentPlace,
-		{segments, nextSequence, isClean}: {segments: Segment[]; nextSequence: number; isClean: boolean},
+		{
+			segments,
+			nextSequence,
+			recordsEnd,
+			isClean,
+		}: Pick<Recovered, 'segments' | 'nextSequence' | 'recordsEnd'> & {
+			isClean: boolean;
+		},
 		leave: (segment: Segment) => void,
 	) {
 		this.#place = place;
 		this.#segments = segments;
 		this.#nextSequence = nextSequence;
+		this.#recordsEnd = recordsEnd;
 		this.#isLastUsable = isClean;
 		this.#leave = leave;
 	}
@@ -37,6 +48,10 @@ export class SegmentList {
 
 	get nextSequence(): number {
 		return this.#nextSequence;
+	}
+
+	get recordsEnd(): number {
+		return this.#recordsEnd;
 	}
 
 	get bytes(): number {
@@ -83,6 +98,7 @@ export class SegmentList {
 		const offset = segment.end;
 		writer.append([encodeBlockHeader(payload, place, segment.identity), payload]);
 		this.#nextSequence += records;
+		this.#recordsEnd = this.#nextSequence;
 		return {segment, ...place, offset, bytes: segment.end - offset};
 	}
 
@@ -97,6 +113,7 @@ export class SegmentList {
 	rewindTo(sequence: number): void {
 		this.seal();
 		this.#nextSequence = sequence;
+		this.#recordsEnd = sequence;
 		this.#removeFrom(sequence);
 	}
 

@@ -62,7 +62,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		options: SegmentLogOptions<T>,
 		{calls, checkpoint, recovered}: {calls: CallsUnderWay; checkpoint: CheckpointFile; recovered: Recovered},
 	) {
-		const {queueId, sequence, nextSequence, segments, end, report, delivered, doubtful, blockOffset} = recovered;
+		const {queueId, sequence, end, report, delivered, doubtful, blockOffset} = recovered;
 		const {storage} = calls;
 		this.directory = directory;
 		this.queueId = queueId;
@@ -77,7 +77,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.#checkpoint = checkpoint;
 		this.#segments = new SegmentList(
 			{directory, queueId, codecName: options.codec.name, storage},
-			{segments, nextSequence, isClean: report.isClean},
+			{...recovered, isClean: report.isClean},
 			segment => this.reader.leave(segment),
 		);
 		this.#progress = new Progress({
@@ -131,6 +131,11 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 	get nextSequence(): number {
 		return this.#segments.nextSequence;
+	}
+
+	/** The sequence behind the last record: lower than the next one after a power cut that took what was between. */
+	get recordsEnd(): number {
+		return this.#segments.recordsEnd;
 	}
 
 	get doneSequence(): number {
@@ -197,7 +202,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 	/** Says that every record before a sequence is done, in memory: `writeCheckpoint` and `sync` make it last. */
 	markDone(sequence: number): void {
-		this.#progress.markDone(sequence);
+		// Behind the last record is also behind what a power cut took there.
+		this.#progress.markDone(sequence === this.recordsEnd ? this.nextSequence : sequence);
 	}
 
 	/** Says that what is delivered out of order has changed; `describe` is asked for it when a checkpoint is written. */
@@ -382,8 +388,10 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	async #closeCheckpoint(): Promise<void> {
 		const isDrained = this.doneSequence === this.nextSequence;
 		this.#recordSync.closeAt(isDrained ? endOf([], this.nextSequence) : this.#segments.end);
-		this.#progress.write(true);
-		await this.#syncCheckpoint({isClosed: true});
+		// Only a scan finds where the records of a log end that a power cut took some from.
+		const isClosed = isDrained || this.recordsEnd === this.nextSequence;
+		this.#progress.write(isClosed);
+		await this.#syncCheckpoint({isClosed});
 		if (isDrained && this.segments.length > 0) {
 			this.#segments.removeAll();
 			await this.storage.syncDirectory(this.directory);

@@ -31,6 +31,8 @@ export type ReadableLog<T> = {
 	readonly directory: string;
 	readonly segments: readonly Segment[];
 	readonly nextSequence: number;
+	/** The sequence behind the last record. */
+	readonly recordsEnd: number;
 	readonly queueId: Buffer;
 	readonly codec: Codec<T>;
 	readonly storage: Storage;
@@ -117,7 +119,7 @@ export class SegmentReader<T> {
 
 	/** Whether every record of the log was given out. */
 	get isAtEnd(): boolean {
-		return this.#sequence >= this.#log.nextSequence;
+		return this.#sequence >= this.#log.recordsEnd;
 	}
 
 	/** Goes on from a later sequence: what comes before it is done, and no loss. */
@@ -130,8 +132,9 @@ export class SegmentReader<T> {
 
 	/** A reader of its own that goes on from here, to look ahead: it reports no damage, the first one will. */
 	fork(): SegmentReader<T> {
-		const {directory, segments, nextSequence, queueId, codec, storage, onCorruption, doubtful} = this.#log;
-		const log = {directory, segments, nextSequence, queueId, codec, storage, onCorruption, doubtful, report() {}};
+		const {directory, segments, nextSequence, recordsEnd, queueId, codec, storage, onCorruption, doubtful} = this.#log;
+		const numbers = {nextSequence, recordsEnd};
+		const log = {directory, segments, ...numbers, queueId, codec, storage, onCorruption, doubtful, report() {}};
 		const fork = new SegmentReader<T>(log, this.#sequence, 0);
 		if (this.#segment) {
 			fork.#enter(this.#segment, this.#window.position);
@@ -234,7 +237,7 @@ export class SegmentReader<T> {
 
 	/** Goes to the segment with the next sequence; false if there is none. Sequences that no segment has are lost. */
 	#enterNext(): boolean {
-		const {segments, nextSequence} = this.#log;
+		const {segments, recordsEnd} = this.#log;
 		const holder = this.#holderOf(this.#sequence);
 		if (holder && holder !== this.#segment) {
 			this.#enter(holder, 0);
@@ -243,7 +246,7 @@ export class SegmentReader<T> {
 		}
 
 		const next = segments.find(({firstSequence}) => firstSequence > this.#sequence);
-		const resume = next?.firstSequence ?? nextSequence;
+		const resume = next?.firstSequence ?? recordsEnd;
 		if (this.#isDoubtful(this.#sequence, resume)) {
 			this.#sequence = resume;
 			return next !== undefined;

@@ -71,7 +71,7 @@ export class RecordStore<T> {
 
 	/** Of those, the ones that are on disk only. */
 	get diskSize(): number {
-		return Math.max(0, this.#log.nextSequence - this.#log.reader.sequence);
+		return Math.max(0, this.#log.recordsEnd - this.#log.reader.sequence);
 	}
 
 	/** Of those, the ones in memory, and what is known of their size in bytes. */

@@ -1,4 +1,4 @@
-import {existsSync, readdirSync} from 'node:fs';
+import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {Writable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
@@ -437,4 +437,28 @@ test('records with a consumer that cannot be encoded any more stay with it, and 
 		(await drain(again)).map(({id}) => id),
 		range(2, 20),
 	);
+});
+
+test('records that a power cut took from behind the checkpoint are not counted, nor waited for', async t => {
+	const directory = temporaryDirectory(t);
+	const queue = await openQueue<number>(t, {durability: 'write'}, directory);
+	await queue.putMany(range(0, 3));
+	await queue.receiveMany(3);
+	const checkpoint = readFileSync(join(directory, 'checkpoint'));
+	await queue.close();
+	const left = temporaryDirectory(t);
+	writeFileSync(join(left, 'checkpoint'), checkpoint);
+	for (const _ of range(0, 3)) {
+		const again = await openQueue<number>(t, {onCorruption: 'throw'}, left);
+		t.is(again.size, 0);
+		t.is(again.recovery.records, 0);
+		await t.throwsAsync(again.get({timeout: 0}), {code: 'QUEUE_EMPTY'});
+		await again.sync();
+		await again.close();
+	}
+
+	const last = await openQueue<number>(t, {onCorruption: 'throw'}, left);
+	await last.put(3);
+	const delivery = await last.receive();
+	t.like(delivery, {record: 3, sequence: 3});
 });
