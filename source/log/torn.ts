@@ -13,20 +13,14 @@ type Stretch = {from: number; to: number};
 
 /**
  * Whether bytes of a segment that do not check are what a power cut leaves of writes that had not reached the device:
- * the segment ends within a block, or zeros stand where a sector was never written. Other bytes were there once.
+ * zeros stand where a header was, or a whole sector, or the segment ends within a block. Other bytes were there once.
  */
 export function isTorn(segment: Segment, stretch: Stretch, storage: Storage): boolean {
-	return withFile(
-		segment.path,
-		storage,
-		descriptor =>
-			endsWithin(segment, stretch, readFront(descriptor, stretch, storage)) ||
-			hasHole(descriptor, segment, stretch, storage),
-	);
-}
-
-function readFront(descriptor: number, {from, to}: Stretch, storage: Storage): Buffer {
-	return readUpTo(storage, descriptor, from, Math.min(blockHeaderBytes, to - from));
+	return withFile(segment.path, storage, descriptor => {
+		const {from, to} = stretch;
+		const front = readUpTo(storage, descriptor, from, Math.min(blockHeaderBytes, to - from));
+		return isZero(front) || endsWithin(segment, stretch, front) || hasHole(descriptor, segment, stretch, storage);
+	});
 }
 
 /** Whether a segment ends before the header, or the block, that begins a stretch. */
@@ -39,26 +33,22 @@ function endsWithin(segment: Segment, {from, to}: Stretch, front: Buffer): boole
 	return !(header instanceof Mismatch) && from + blockHeaderBytes + header.payloadBytes > to;
 }
 
-/** Whether a stretch is all zeros, or a sector in it is, or the last one from its beginning to the end of the segment. */
+/** Whether a whole sector of a stretch is zeros, or the last one from its beginning to the end of the segment. */
 function hasHole(descriptor: number, segment: Segment, {from, to}: Stretch, storage: Storage): boolean {
-	let isZeros = from < to;
 	for (let position = from; position < to; ) {
 		const stop = Math.min(to, position - (position % sectorBytes) + pieceBytes);
 		const piece = readUpTo(storage, descriptor, position, stop - position);
 		for (const sector of sectorsOf({from: position, to: stop})) {
-			const isHole = isZero(piece.subarray(sector.from - position, sector.to - position));
 			const isWhole = sector.from % sectorBytes === 0 && (sector.to % sectorBytes === 0 || sector.to === segment.end);
-			if (isHole && isWhole) {
+			if (isWhole && isZero(piece.subarray(sector.from - position, sector.to - position))) {
 				return true;
 			}
-
-			isZeros &&= isHole;
 		}
 
 		position = stop;
 	}
 
-	return isZeros;
+	return false;
 }
 
 function* sectorsOf({from, to}: Stretch): Generator<Stretch> {

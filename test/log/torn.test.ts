@@ -21,6 +21,7 @@ function bytesWithZeros(length: number, from: number, to: number): Buffer {
 const kibibyte = 1024;
 const stretches: Array<[string, {bytes: Buffer; from: number; to: number}, boolean]> = [
 	['zeros alone', {bytes: bytesWithZeros(2000, 100, 300), from: 100, to: 300}, true],
+	['zeros in the place of a header', {bytes: bytesWithZeros(2000, 100, 140), from: 100, to: 300}, true],
 	['zeros but for the first byte', {bytes: bytesWithZeros(2000, 101, 300), from: 100, to: 300}, false],
 	['a sector of zeros among others', {bytes: bytesWithZeros(4000, 1024, 1536), from: 100, to: 3000}, true],
 	['as many zeros that are no sector', {bytes: bytesWithZeros(4000, 1025, 1537), from: 100, to: 3000}, false],
