@@ -74,6 +74,17 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | Mismatch {
 	};
 }
 
+/** Whether bytes are the beginning of a header, and zeros behind it: what a write leaves that did not come to its end. */
+export function isBegunSegmentHeader(
+	bytes: Buffer,
+	{firstSequence, codecName}: Pick<SegmentHeader, 'firstSequence' | 'codecName'>,
+): boolean {
+	const queueId = Buffer.concat([bytes.subarray(queueIdOffset, firstSequenceOffset)], queueIdBytes);
+	const length = bytes.findLastIndex(byte => byte !== 0) + 1;
+	const whole = encodeSegmentHeader({queueId, firstSequence, codecName});
+	return bytes.subarray(0, length).equals(whole.subarray(0, length));
+}
+
 /** Compares a header with the place it was found at; undefined if it belongs there. */
 export function checkSegmentPlace(header: SegmentPlace, place: SegmentPlace): Mismatch | undefined {
 	return header.firstSequence === place.firstSequence && header.queueId.equals(place.queueId)

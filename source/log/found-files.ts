@@ -71,9 +71,12 @@ function notOurs(path: string, code: string, what: string, advice: string): Queu
 
 /** Reads the header of a segment. */
 export function readHeader(path: string, storage: Storage): SegmentHeader | Mismatch {
-	return withFile(path, storage, descriptor =>
-		decodeSegmentHeader(readUpTo(storage, descriptor, 0, segmentHeaderBytes)),
-	);
+	return decodeSegmentHeader(readHeaderBytes(path, storage));
+}
+
+/** Reads what stands where a segment has its header. */
+export function readHeaderBytes(path: string, storage: Storage): Buffer {
+	return withFile(path, storage, descriptor => readUpTo(storage, descriptor, 0, segmentHeaderBytes));
 }
 
 /**

@@ -1,9 +1,15 @@
 import {type Corruption, QueueCorruptError} from '../errors.ts';
 import type {Checkpoint, SequenceRange} from '../format/checkpoint.ts';
 import {Mismatch} from '../format/mismatch.ts';
-import {checkSegmentPlace, encodeSegmentHeader, segmentHeaderBytes} from '../format/segment-header.ts';
+import {
+	checkSegmentPlace,
+	decodeSegmentHeader,
+	encodeSegmentHeader,
+	isBegunSegmentHeader,
+	segmentHeaderBytes,
+} from '../format/segment-header.ts';
 import type {Storage} from '../storage.ts';
-import {readHeader} from './found-files.ts';
+import {readHeader, readHeaderBytes} from './found-files.ts';
 import {copiesOf, quarantineFile, syncQuarantine} from './quarantine.ts';
 import type {Recovery} from './recovery.ts';
 import type {Segment} from './segment.ts';
@@ -155,8 +161,8 @@ async function cut(
 export async function removeEmpty(segment: Segment, recovery: Recovery): Promise<void> {
 	const {directory, queueId, report, storage} = recovery;
 	const {path, end} = segment;
-	const mismatch = findMisplaced(segment, queueId, storage);
-	if (mismatch && mismatch.found !== 'zeros' && end >= segmentHeaderBytes) {
+	const mismatch = isBegun(segment, recovery) ? undefined : findMisplaced(segment, queueId, storage);
+	if (mismatch && end >= segmentHeaderBytes) {
 		const {expected, found} = mismatch;
 		const corruption = {path, offset: 0, bytes: end, lost: undefined, expected, found, quarantine: undefined};
 		setAside(recovery, corruption, () => quarantineFile(path, storage));
@@ -166,6 +172,12 @@ export async function removeEmpty(segment: Segment, recovery: Recovery): Promise
 	}
 
 	await storage.syncDirectory(directory);
+}
+
+/** Whether a segment's header was being written, and did not come to its end. */
+function isBegun({path, firstSequence}: Segment, {codecName, storage}: Recovery): boolean {
+	const bytes = readHeaderBytes(path, storage);
+	return decodeSegmentHeader(bytes) instanceof Mismatch && isBegunSegmentHeader(bytes, {firstSequence, codecName});
 }
 
 /** Moves a damaged file aside and tells of it; with `'throw'` nothing is changed. */

@@ -5,6 +5,7 @@ import {
 	checkSegmentPlace,
 	decodeSegmentHeader,
 	encodeSegmentHeader,
+	isBegunSegmentHeader,
 	type SegmentHeader,
 	segmentHeaderBytes,
 	segmentIdentity,
@@ -19,6 +20,18 @@ test('a segment header has these bytes', t => {
 		'6469737101000000000102030405060708090a0b0c0d0e0f07000000000000006d73677061636b0000000000000000000000000000000000000000002f8489cf',
 	);
 	t.is(header.byteLength, segmentHeaderBytes);
+});
+
+test('a header that was begun, with zeros behind it, is told from other bytes', t => {
+	const place = {firstSequence: 7, codecName: 'msgpack'};
+	for (let length = 0; length <= segmentHeaderBytes; length++) {
+		t.true(isBegunSegmentHeader(Buffer.from(header).fill(0, length), place), `length ${length}`);
+		t.true(isBegunSegmentHeader(header.subarray(0, length), place), `length ${length}`);
+	}
+
+	t.false(isBegunSegmentHeader(Buffer.from(header).fill(0, 40), {...place, firstSequence: 8}));
+	t.false(isBegunSegmentHeader(Buffer.alloc(segmentHeaderBytes, 0xa5), place));
+	t.false(isBegunSegmentHeader(Buffer.from(header).fill(1, 60), place));
 });
 
 test('a segment header comes back', t => {

@@ -167,6 +167,20 @@ test('the cut is durable before the log is used', async t => {
 	log.closeFiles();
 });
 
+for (const length of [0, 1, 8, 32, 63]) {
+	test(`${length} bytes of a header with zeros up to a page are a segment that was begun`, async t => {
+		const {directory, log: writer} = await killedLog(t);
+		const header = encodeSegmentHeader({queueId: writer.queueId, firstSequence: 14, codecName: 'msgpack'});
+		writeFileSync(
+			join(directory, nameOf(14)),
+			Buffer.concat([header.subarray(0, length), Buffer.alloc(4096 - length)]),
+		);
+		const log = await reads(t, directory, numbered(0, 14));
+		t.is(log.recovery.truncatedBytes, 4096);
+		t.false(existsSync(join(directory, nameOf(14))));
+	});
+}
+
 const beginnings: Array<[string, number]> = [
 	['an empty file', 0],
 	['one byte of a header', 1],
