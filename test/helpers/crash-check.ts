@@ -143,9 +143,12 @@ function numberFaults({delivered, nextSequence}: QueueOutcome, leastNext: number
 }
 
 /** I7: no damage is told where there is none. */
-function toldFaults({corruptions}: QueueOutcome, hasStaleStart: boolean): string[] {
+function toldFaults({corruptions, isMiscounted}: QueueOutcome, hasStaleStart: boolean): string[] {
 	const wrong = corruptions.filter(({lost}) => lost || !hasStaleStart);
-	return wrong.map(corruption => `I7 damage is told where there is none: ${JSON.stringify(corruption)}`);
+	return [
+		...wrong.map(corruption => `I7 damage is told where there is none: ${JSON.stringify(corruption)}`),
+		...(isMiscounted ? ['I5 records are counted that do not come'] : []),
+	];
 }
 
 function isTold(id: number, {corruptions}: QueueOutcome, {queues}: Moment): boolean {

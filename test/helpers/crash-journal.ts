@@ -1,3 +1,4 @@
+import {blockHeaderBytes} from '../../source/format/block.ts';
 import {msgpackCodec} from '../../source/format/codec.ts';
 import type {Operation} from './simulated-disk.ts';
 
@@ -171,15 +172,20 @@ const blockMagic = Buffer.from('d15b10c5', 'hex');
 /** The records that operations wrote, read off their bytes. */
 export function writtenRecords(operations: readonly Operation[]): WrittenRecord[] {
 	return operations.flatMap((operation, index) =>
-		operation.kind === 'write' && operation.path.endsWith('.log') && operation.bytes.indexOf(blockMagic) === 0
+		operation.kind === 'write' && operation.path.endsWith('.log') && isBlock(operation.bytes)
 			? readBlock(operation.bytes, index, operation.path.slice(0, operation.path.lastIndexOf('/')))
 			: [],
 	);
 }
 
+/** Whether bytes are a block, not the half of one. */
+function isBlock(bytes: Buffer): boolean {
+	return bytes.indexOf(blockMagic) === 0 && bytes.byteLength === blockHeaderBytes + bytes.readUInt32LE(4);
+}
+
 function readBlock(bytes: Buffer, operation: number, directory: string): WrittenRecord[] {
 	const first = Number(bytes.readBigUInt64LE(16));
-	const records = codec.decode(bytes.subarray(40));
+	const records = codec.decode(bytes.subarray(blockHeaderBytes));
 	return records.map((record, index) => ({operation, directory, sequence: first + index, id: unwrap(record).id}));
 }
 

@@ -22,6 +22,8 @@ export type QueueOutcome = {
 	corruptions: Corruption[];
 	/** How much of it was told when opening, and put aside for good. */
 	setAside: number;
+	/** It counted records as waiting where none came. */
+	isMiscounted: boolean;
 };
 
 /** What opening the directories of a disk gave, and what that left. */
@@ -59,7 +61,7 @@ export async function observe(image: DiskImage, directories: string[], contents:
 			queues.push(await observeQueue(storage, directory));
 		} catch (error) {
 			faults.push(`I5 ${directory} cannot be opened or read: ${(error as Error).stack}`);
-			queues.push({delivered: [], nextSequence: 0, corruptions: [], setAside: 0});
+			queues.push({delivered: [], nextSequence: 0, corruptions: [], setAside: 0, isMiscounted: false});
 		}
 	}
 
@@ -125,19 +127,24 @@ export async function openStore(storage: Storage, directory: string): Promise<Op
 	}
 }
 
-/** Takes all that waits, and leaves it with the queue. */
-export async function leaseAll(store: RecordStore<CrashRecord>): Promise<Array<Lease<CrashRecord>>> {
+/** Takes all that waits, and leaves it with the queue. `isMiscounted`: who went by the count would wait for nothing. */
+export async function leaseAll(
+	store: RecordStore<CrashRecord>,
+): Promise<{leases: Array<Lease<CrashRecord>>; isMiscounted: boolean}> {
 	const leases: Array<Lease<CrashRecord>> = [];
+	let isMiscounted = false;
 	while (store.size > 0) {
 		const lease = store.lease({records: 64, bytes: Number.POSITIVE_INFINITY});
 		if (lease) {
 			leases.push(lease);
 		} else if (store.isLoadDue) {
 			await store.load();
+		} else {
+			isMiscounted = true;
 		}
 	}
 
-	return leases;
+	return {leases, isMiscounted};
 }
 
 /** What was delivered and told. Where a file was put aside for good, the next sequence is that of the other opening. */
@@ -155,7 +162,7 @@ export function describeQueues(queues: QueueOutcome[], other: QueueOutcome[] = q
 async function observeQueue(storage: Storage, directory: string): Promise<QueueOutcome> {
 	const {log, store, corruptions} = await openStore(storage, directory);
 	try {
-		const leases = await leaseAll(store);
+		const {leases, isMiscounted} = await leaseAll(store);
 		const delivered = leases.flatMap(({records, sequence, attempts}) =>
 			records.map((record, index) => ({sequence: sequence! + index, record: unwrap(record), attempts})),
 		);
@@ -165,6 +172,7 @@ async function observeQueue(storage: Storage, directory: string): Promise<QueueO
 			nextSequence: log.nextSequence,
 			corruptions: [...setAside, ...corruptions],
 			setAside: setAside.length,
+			isMiscounted,
 		};
 	} finally {
 		log.closeFiles();

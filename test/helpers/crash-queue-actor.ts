@@ -4,7 +4,6 @@ import {isClaimName} from '../../source/log/claim-name.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
 import type {Stage} from './crash-explorer.ts';
 import type {CrashRecord} from './crash-journal.ts';
-import {drain} from './queues.ts';
 import {type DiskImage, firstDescriptor, type Life, SimulatedDisk} from './simulated-disk.ts';
 
 export type CrashQueueOptions = DiskQueueOptions<CrashRecord>;
@@ -154,7 +153,12 @@ export class QueueActor {
 export async function drainQueueOn(image: DiskImage, directory: string): Promise<number[]> {
 	const {storage, kill} = new SimulatedDisk(image).live();
 	const queue = await openQueueOn(storage, directory, {});
-	const records = await drain(queue);
+	queue.on('corruption', () => {});
+	const records: CrashRecord[] = [];
+	while (queue.size > 0) {
+		records.push(await queue.get({timeout: 10_000}));
+	}
+
 	kill();
 	await queue.close().catch(() => {});
 	return records.map(({id}) => id);

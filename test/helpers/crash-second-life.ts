@@ -28,7 +28,7 @@ export async function recordSecondLife(
 /** Takes what is there, appends, is done with some, syncs, reclaims, closes. */
 async function act(disk: SimulatedDisk, journal: CrashJournal, directory: string): Promise<void> {
 	const {log, store} = await openStore(disk.live().storage, directory);
-	const leases = await leaseAll(store);
+	const {leases} = await leaseAll(store);
 	const appended: number[] = [];
 	const append = (count: number) => {
 		const records = journal.next(count);

@@ -43,6 +43,8 @@ export class SimulatedDisk {
 	readonly #descriptors = new Map<number, File>();
 	readonly #latency: () => Promise<void>;
 	readonly #failing: Array<{method: 'sync' | 'syncDirectory' | 'write'; file: string}> = [];
+	/** The descriptor whose last write the disk took in part. */
+	#full = 0;
 	#lastDescriptor = firstDescriptor;
 	#lastInode = 0;
 
@@ -70,7 +72,7 @@ export class SimulatedDisk {
 		return this.#descriptors.size;
 	}
 
-	/** Lets the next call of a method on a file of that name fail. */
+	/** Lets the next call of a method on a file of that name fail; a write takes half before. */
 	fail(method: 'sync' | 'syncDirectory' | 'write', file: string): void {
 		this.#failing.push({method, file});
 	}
@@ -141,11 +143,14 @@ export class SimulatedDisk {
 			write: (descriptor, pieces, position) => {
 				check();
 				const file = this.#opened(descriptor);
-				if (this.#strikes('write', file.path)) {
+				const bytes = Buffer.concat(pieces);
+				if (this.#full === descriptor) {
+					this.#full = 0;
 					throw systemError('ENOSPC', 'write');
 				}
 
-				return this.#write(file, position, Buffer.concat(pieces));
+				this.#full = this.#strikes('write', file.path) ? descriptor : 0;
+				return this.#write(file, position, this.#full ? bytes.subarray(0, bytes.byteLength >> 1) : bytes);
 			},
 			truncate: (descriptor, bytes) => {
 				check();
