@@ -1,5 +1,5 @@
 /*
-The checkpoint file: three slots of 32 KiB, at 0, 32,768 and 65,536. The valid slot with the highest generation counts. A slot starts with 88 bytes, integers little-endian, and holds a body after them:
+The checkpoint file: four slots of 32 KiB, at 0, 32,768, 65,536 and 98,304. The valid slot with the highest generation counts. A slot starts with 88 bytes, integers little-endian, and holds a body after them:
 
 offset  bytes  field
      0      4  magic "dqcp"
@@ -32,7 +32,7 @@ import {checksumMismatch, Mismatch, magicMismatch} from './mismatch.ts';
 import {formatVersion, queueIdBytes} from './segment-header.ts';
 
 export const slotBytes: number = 32 * 1024;
-export const slotCount = 3;
+export const slotCount = 4;
 export const checkpointFileBytes: number = slotCount * slotBytes;
 
 const magic = Buffer.from('dqcp', 'latin1');

@@ -15,15 +15,18 @@ import type {Storage} from '../storage.ts';
 import {quarantineFile} from './quarantine.ts';
 import {readUpTo, writeAll} from './transfer.ts';
 
+const slotNumbers = Array.from({length: slotCount}, (_, slot) => slot);
+
 /** What a checkpoint says, without what the file adds to it. */
 export type CheckpointState = Omit<Checkpoint, 'version' | 'generation'>;
 
 /**
- * The checkpoint file: three slots, so that one durable checkpoint is whole at every moment, and every state is handed to
- * the operating system at once, also while a sync is under way.
+ * The checkpoint file: four slots, so that one durable checkpoint is whole at every moment, and so is the newest that was
+ * handed to the operating system, also while a sync is under way.
  *
- * One slot is durable, one may be under way to the device, and writes go to the third, over and over, until it is its
- * turn. All are allocated at creation: moving the checkpoint needs no free space.
+ * One slot is durable, one may be under way to the device, one holds the newest state; a write goes to the fourth, since a
+ * process that is killed may leave half of what it writes. All are allocated at creation: moving the checkpoint needs no
+ * free space.
  */
 export class CheckpointFile {
 	readonly #path: string;
@@ -31,11 +34,13 @@ export class CheckpointFile {
 	#descriptor: number | undefined;
 	#generation = 0;
 	/** The slot that a power cut cannot take. */
-	#durableSlot = 1;
-	/** The slot that is written to. */
-	#scratchSlot = 0;
-	/** Whether the scratch slot holds the last state: not after a write or a sync that failed. */
-	#isScratchWhole = false;
+	#durableSlot = slotCount - 1;
+	/** The slot with the newest whole state: the end of this process cannot take it. */
+	#newestSlot = slotCount - 1;
+	/** The slot that is under way to the device. */
+	#syncingSlot: number | undefined;
+	/** Whether the last state given is in the newest slot, and may get from there to the device. */
+	#isNewestLast = false;
 	/** Counts of the states given to `write`, and of those that a power cut cannot take. */
 	#written = 0;
 	#synced = 0;
@@ -64,7 +69,7 @@ export class CheckpointFile {
 		}
 
 		this.#descriptor = this.#storage.open(this.#path, 'update');
-		const slots = Array.from({length: slotCount}, (_, slot) => this.#readSlot(slot));
+		const slots = slotNumbers.map(slot => this.#readSlot(slot));
 		const checkpoint = newest(slots, isOwn);
 		if (checkpoint instanceof Mismatch) {
 			return checkpoint;
@@ -76,7 +81,7 @@ export class CheckpointFile {
 
 		this.#generation = Math.max(...slots.map(slot => (slot instanceof Mismatch ? 0 : slot.generation)));
 		this.#durableSlot = slots.indexOf(checkpoint);
-		this.#scratchSlot = (this.#durableSlot + 1) % slotCount;
+		this.#newestSlot = this.#durableSlot;
 		if (checkpoint.version <= formatVersion) {
 			// A killed process may have left this slot in the system's cache only; from here on it is durable.
 			await this.#storage.sync(this.#descriptor);
@@ -116,7 +121,8 @@ export class CheckpointFile {
 
 		const descriptor = this.#storage.open(this.#path, 'create');
 		const bytes = Buffer.alloc(checkpointFileBytes);
-		encodeCheckpoint({...state, generation: ++this.#generation}).copy(bytes, this.#scratchSlot * slotBytes);
+		const slot = this.#freeSlot();
+		encodeCheckpoint({...state, generation: ++this.#generation}).copy(bytes, slot * slotBytes);
 		try {
 			writeAll(this.#storage, descriptor, [bytes], 0);
 		} catch (error) {
@@ -128,7 +134,8 @@ export class CheckpointFile {
 		this.#descriptor = descriptor;
 		this.#written++;
 		this.#last = state;
-		this.#isScratchWhole = true;
+		this.#newestSlot = slot;
+		this.#isNewestLast = true;
 	}
 
 	/** Hands a state to the operating system: from here on it survives the end of this process. */
@@ -140,7 +147,7 @@ export class CheckpointFile {
 
 		this.#written++;
 		this.#last = state;
-		this.#writeScratch(state);
+		this.#writeSlot(state);
 	}
 
 	/** Forces the last state written to the device: from here on it survives a power cut. */
@@ -165,30 +172,37 @@ export class CheckpointFile {
 	async #syncSlot(): Promise<void> {
 		const covered = this.#written;
 		try {
-			if (!this.#isScratchWhole) {
-				this.#writeScratch(this.#last!);
+			if (!this.#isNewestLast) {
+				this.#writeSlot(this.#last!);
 			}
 
-			const slot = this.#scratchSlot;
-			this.#scratchSlot = otherSlot(slot, this.#durableSlot);
-			this.#isScratchWhole = false;
+			const slot = this.#newestSlot;
+			this.#syncingSlot = slot;
 			await this.#storage.sync(this.#descriptor!);
 			this.#synced = covered;
 			this.#durableSlot = slot;
 		} catch (error) {
 			// The system may count lost bytes as written: what is there is written again before the next sync.
-			this.#isScratchWhole = false;
+			this.#isNewestLast = false;
 			throw error;
 		} finally {
+			this.#syncingSlot = undefined;
 			this.#syncing = undefined;
 		}
 	}
 
-	#writeScratch(state: CheckpointState): void {
-		this.#isScratchWhole = false;
+	#writeSlot(state: CheckpointState): void {
+		this.#isNewestLast = false;
+		const slot = this.#freeSlot();
 		const bytes = encodeCheckpoint({...state, generation: ++this.#generation});
-		writeAll(this.#storage, this.#descriptor!, [bytes], this.#scratchSlot * slotBytes);
-		this.#isScratchWhole = true;
+		writeAll(this.#storage, this.#descriptor!, [bytes], slot * slotBytes);
+		this.#newestSlot = slot;
+		this.#isNewestLast = true;
+	}
+
+	#freeSlot(): number {
+		const taken = [this.#durableSlot, this.#newestSlot, this.#syncingSlot];
+		return slotNumbers.find(slot => !taken.includes(slot))!;
 	}
 
 	#readSlot(slot: number): Checkpoint | Mismatch {
@@ -209,9 +223,4 @@ function newest(
 	}
 
 	return whole[0] && new Mismatch('the queue id of the segments', whole[0].queueId.toString('hex'));
-}
-
-/** The one of the three slots that is neither of two. */
-function otherSlot(one: number, other: number): number {
-	return slotCount - one - other;
 }

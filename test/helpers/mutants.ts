@@ -163,11 +163,22 @@ export const mutants: readonly Mutant[] = [
 		edits: [
 			{
 				file: 'log/checkpoint-file.ts',
-				find: 'return slotCount - one - other;',
-				replace: 'return other + one - one;',
+				find: '[this.#durableSlot, this.#newestSlot, this.#syncingSlot]',
+				replace: '[this.#newestSlot, this.#syncingSlot]',
 			},
 		],
 		killers: ['reliability/crash-states'],
+	},
+	{
+		bug: 'the newest checkpoint is overwritten, so that half a write costs it',
+		edits: [
+			{
+				file: 'log/checkpoint-file.ts',
+				find: '[this.#durableSlot, this.#newestSlot, this.#syncingSlot]',
+				replace: '[this.#durableSlot, this.#syncingSlot]',
+			},
+		],
+		killers: ['log/checkpoint-file'],
 	},
 	{
 		bug: 'an old checkpoint is believed instead of the newest',

@@ -12,6 +12,7 @@ import {Mismatch} from '../../source/format/mismatch.ts';
 import {CheckpointFile, type CheckpointState} from '../../source/log/checkpoint-file.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
 import {faultyStorage} from '../helpers/faulty-storage.ts';
+import {range} from '../helpers/queues.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const queueId = Buffer.alloc(16, 4);
@@ -60,24 +61,47 @@ test('a state written is read back, with no sync', async t => {
 	t.like(await reopen(t, directory), {sequence: 5, version: 1, isClosed: false});
 });
 
-test('writes go over one slot until a sync makes it the durable one', async t => {
+test('writes never go over the durable state, nor over the newest', async t => {
 	const directory = temporaryDirectory(t);
 	const file = newFile(t, directory);
 	file.write(state(1));
 	file.write(state(2));
-	t.deepEqual(slots(directory), [2]);
-	await file.sync();
 	file.write(state(3));
-	file.write(state(4));
-	t.deepEqual(slots(directory), [2, 4]);
+	t.deepEqual(slots(directory), [2, 3]);
 	await file.sync();
+	file.write(state(4));
 	file.write(state(5));
 	file.write(state(6));
-	t.deepEqual(slots(directory), [2, 4, 6]);
+	t.deepEqual(slots(directory), [3, 5, 6]);
 	await file.sync();
 	file.write(state(7));
-	t.deepEqual(slots(directory), [4, 6, 7]);
+	file.write(state(8));
+	t.deepEqual(slots(directory), [6, 7, 8]);
 });
+
+for (const isSyncing of [false, true]) {
+	test(`half a write that a kill leaves, ${isSyncing ? 'with' : 'without'} a sync under way, does not cost the state before`, async t => {
+		const directory = temporaryDirectory(t);
+		const {storage, inject, hold} = faultyStorage();
+		const file = newFile(t, directory, storage);
+		file.write(state(1));
+		await file.sync();
+		file.write(state(2));
+		const release = hold('sync');
+		const syncing = isSyncing ? file.sync() : undefined;
+		for (const sequence of range(3, 10)) {
+			file.write(state(sequence));
+			inject({method: 'write', code: 'EIO', take: bytes => bytes / 2});
+			t.throws(() => file.write(state(100)), {code: 'EIO'});
+			t.true(slots(directory).includes(1));
+			t.is(slots(directory).includes(2), isSyncing);
+			t.is(slots(directory).at(-1), sequence);
+		}
+
+		release();
+		await syncing;
+	});
+}
 
 test('a state written during a sync is handed over at once, and does not touch what is being synced', async t => {
 	const directory = temporaryDirectory(t);
@@ -90,13 +114,13 @@ test('a state written during a sync is handed over at once, and does not touch w
 	const syncing = file.sync();
 	file.write(state(3));
 	file.write(state(4));
-	t.deepEqual(slots(directory), [1, 2, 4]);
+	t.deepEqual(slots(directory), [1, 2, 3, 4]);
 	t.false(file.isSynced);
 	release();
 	await syncing;
 	t.false(file.isSynced);
 	file.write(state(5));
-	t.deepEqual(slots(directory), [1, 2, 5]);
+	t.deepEqual(slots(directory), [2, 3, 4, 5]);
 	await file.sync();
 	t.true(file.isSynced);
 });
@@ -133,7 +157,7 @@ test('after a failed sync the state is written again before the next sync, and t
 	t.deepEqual(operations, ['write checkpoint', 'sync checkpoint']);
 	t.deepEqual(slots(directory), [1, 2, 2]);
 	file.write(state(3));
-	t.deepEqual(slots(directory), [1, 2, 3]);
+	t.deepEqual(slots(directory), [2, 2, 3]);
 });
 
 for (const how of ['alone', 'during a sync']) {
@@ -193,7 +217,7 @@ test('the newer whole slot counts; torn, the older one does', async t => {
 	let cases = 0;
 	for (let length = 0; length < 88; length++) {
 		const torn = Buffer.from(whole);
-		torn.fill(0xa5, 2 * slotBytes + length, 2 * slotBytes + 88);
+		torn.fill(0xa5, slotBytes + length, slotBytes + 88);
 		writeFileSync(path, torn);
 		t.like(await reopen(t, directory), {sequence: 1, generation: 1}, `torn at ${length}`);
 		cases++;
@@ -232,7 +256,7 @@ test('an empty file, or one of zeros, is one that was never written: it is made 
 });
 
 test('damage in any slot of a file without a checkpoint is told', async t => {
-	for (const offset of [0, slotBytes, 2 * slotBytes]) {
+	for (const offset of [0, slotBytes, 2 * slotBytes, 3 * slotBytes]) {
 		const directory = temporaryDirectory(t);
 		const bytes = Buffer.alloc(checkpointFileBytes);
 		bytes.write('damaged', offset);

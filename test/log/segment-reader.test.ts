@@ -20,7 +20,13 @@ import {
 	QueueVersionError,
 } from '../../source/errors.ts';
 import {blockHeaderBytes, encodeBlockHeader} from '../../source/format/block.ts';
-import {type Checkpoint, decodeCheckpoint, encodeCheckpoint, slotBytes} from '../../source/format/checkpoint.ts';
+import {
+	type Checkpoint,
+	decodeCheckpoint,
+	encodeCheckpoint,
+	slotBytes,
+	slotCount,
+} from '../../source/format/checkpoint.ts';
 import {msgpackCodec} from '../../source/format/codec.ts';
 import {Mismatch} from '../../source/format/mismatch.ts';
 import {encodeSegmentHeader, segmentHeaderBytes, segmentIdentity} from '../../source/format/segment-header.ts';
@@ -38,6 +44,7 @@ import {
 	segmentNames,
 	type TestRecord,
 } from '../helpers/logs.ts';
+import {range} from '../helpers/queues.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const nameOf = (sequence: number) => `${String(sequence).padStart(20, '0')}.log`;
@@ -143,8 +150,8 @@ for (const end of ['closed', 'killed'] as const) {
 		const directory = join(temporaryDirectory(t), 'queue');
 		const whole = written.files.get('checkpoint')!;
 		let cases = 0;
-		for (let index = 0; index < 176; index++) {
-			const offset = index < 88 ? index : slotBytes + index - 88;
+		for (let index = 0; index < 88 * slotCount; index++) {
+			const offset = Math.floor(index / 88) * slotBytes + (index % 88);
 			const damaged = Buffer.from(whole);
 			damaged[offset]! ^= 0xff;
 			lay(directory, new Map([...written.files, ['checkpoint', damaged]]));
@@ -159,7 +166,7 @@ for (const end of ['closed', 'killed'] as const) {
 			cases++;
 		}
 
-		t.is(cases, 176);
+		t.is(cases, 88 * slotCount);
 	});
 }
 
@@ -490,7 +497,7 @@ test('a block that checks, with sequences that the next one denies, costs itself
 
 /** The checkpoint without its word of where to read on, which is only a hint. */
 function forgetBlockOffset(checkpoint: Buffer): Buffer {
-	for (const slot of [0, slotBytes]) {
+	for (let slot = 0; slot < checkpoint.byteLength; slot += slotBytes) {
 		const found = decodeCheckpoint(checkpoint.subarray(slot, slot + slotBytes));
 		if (!(found instanceof Mismatch)) {
 			encodeCheckpoint({...found, blockOffset: 0}).copy(checkpoint, slot);
@@ -550,15 +557,26 @@ async function partlyDone(t: ExecutionContext): Promise<string> {
 	return directory;
 }
 
+/** The checkpoint that counts, and where its slot begins. */
+function newestCheckpoint(file: Buffer): {at: number; checkpoint: Checkpoint} {
+	const slots = range(0, slotCount).flatMap(slot => {
+		const at = slot * slotBytes;
+		const checkpoint = decodeCheckpoint(file.subarray(at, at + slotBytes));
+		return checkpoint instanceof Mismatch ? [] : [{at, checkpoint}];
+	});
+	return slots.sort((one, other) => other.checkpoint.generation - one.checkpoint.generation)[0]!;
+}
+
 test('a checkpoint whose word of where to begin is wrong costs no record', async t => {
 	const directory = await partlyDone(t);
 	const path = join(directory, 'checkpoint');
 	const whole = readFileSync(path);
-	const {blockOffset, ...checkpoint} = decodeCheckpoint(whole.subarray(0, slotBytes)) as Checkpoint;
+	const {at, checkpoint} = newestCheckpoint(whole);
+	const {blockOffset} = checkpoint;
 	t.true(blockOffset > segmentHeaderBytes);
 	let cases = 0;
 	for (const wrong of [1, 64, 65, blockOffset - 1, blockOffset + 1, blockOffset + 200, 1400, 5000, 2 ** 40]) {
-		encodeCheckpoint({...checkpoint, blockOffset: wrong}).copy(whole);
+		encodeCheckpoint({...checkpoint, blockOffset: wrong}).copy(whole, at);
 		writeFileSync(path, whole);
 		for (const read of [readAll, readAllSync]) {
 			const {log, corruptions} = await openLog(t, directory, {storage: unsyncedStorage});
