@@ -129,7 +129,7 @@ function compare(
 	const takenId = Math.max(lastOf(mayReturn), lastOf(queued.slice(0, taken.length + taking)));
 	// What was taken from memory was in no file: of those some may come back, and others not.
 	const firstId = durability === 'spill' ? takenId + 1 : Math.min(takenId + 1, returned[0] ?? takenId + 1);
-	const missing = [...mayReturn, ...queued].filter(id => id >= firstId && !found.has(id));
+	const missing = [...new Set([...mayReturn, ...queued])].filter(id => id >= firstId && !found.has(id));
 	const allowed = new Set([...(isKill ? queued : mayReturn), ...queued.slice(taken.length)]);
 	const wrong: Record<string, number[]> = {
 		'taken out of order': taken.filter((id, index) => id !== queued[index]),

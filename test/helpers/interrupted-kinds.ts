@@ -11,6 +11,7 @@ import {pickFrom} from './random.ts';
 import {sinkKinds} from './sinks.ts';
 
 const cacheSize = 16;
+const sinkHighWaterMark = 16;
 
 /** Puts, gets and syncs. */
 export function queueKind(durability: Durability): Kind<QueueJob, number[]> {
@@ -44,9 +45,14 @@ export function pipelineKind(durability: Durability): Kind<PipelineJob, number[]
 			const highWaterMark = pickFrom([4, 64, 1024], random);
 			const sink = pickFrom([...sinkKinds, 'stalling'] as const, random);
 			return {
-				job: {...common, durability, count: 600, highWaterMark, sink},
-				// The queue's memory, and both buffers of the stream. A sink is asked now and then what it has confirmed.
-				bounds: {durability, inMemory: 3 * highWaterMark, maxRedelivered: Number.POSITIVE_INFINITY},
+				job: {...common, durability, count: 600, highWaterMark, sinkHighWaterMark, sink},
+				bounds: {
+					durability,
+					// The queue's memory, the stream's buffer, the sink's, and one that is on its way to it.
+					inMemory: 2 * highWaterMark + sinkHighWaterMark + 1,
+					// A sink is asked now and then what it has confirmed.
+					maxRedelivered: Number.POSITIVE_INFINITY,
+				},
 			};
 		},
 	};

@@ -3,6 +3,8 @@ import {checkpointFileBytes} from '../../source/format/checkpoint.ts';
 import {checkpointFileName, parseSegmentFileName, quarantineDirectoryName} from '../../source/format/file-name.ts';
 import {isClaimName} from '../../source/log/claim-name.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
+import {isLong} from './form.ts';
+import {pickFrom} from './random.ts';
 
 /** Every call of the file system that changes something or forces it, from the first use of a queue on. */
 export const calls = [
@@ -30,7 +32,6 @@ export const calls = [
 	'create copy',
 	'write copy',
 	'close copy',
-	'unlink copy',
 	'sync copy',
 	'sync quarantine',
 ] as const;
@@ -43,7 +44,12 @@ export type Moment = 'before' | 'within' | 'after';
 /** Where a process kills itself: at the `nth` call of a kind. */
 export type KillPoint = {call: Call; moment: Moment; nth: number};
 
-export function momentsOf(call: Call): Moment[] {
+/** The moments to try: all, or in the short form one by chance. */
+export function someMomentsOf(call: Call, random: () => number): Moment[] {
+	return isLong ? momentsOf(call) : [pickFrom(momentsOf(call), random)];
+}
+
+function momentsOf(call: Call): Moment[] {
 	return /^(write|allocate|sync)/.test(call) ? ['before', 'within', 'after'] : ['before', 'after'];
 }
 

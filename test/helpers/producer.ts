@@ -16,10 +16,15 @@ export type QueueRun = {
 };
 
 const maxBacklog = 200;
+/** So many may be left when a run comes to its end. */
+export const lastBacklog = 10;
 /** The longest pause between two syncs, in milliseconds. */
 const syncPause = 10;
 
-/** Puts numbered records in the order of their ids. Notes `p <id>` before a put, `a <id>` when it has resolved. */
+/**
+ * Puts numbered records in the order of their ids; ends when the last of them are put, and most are taken. Notes `p <id>`
+ * before a put, `a <id>` when it has resolved.
+ */
 export async function produce(run: QueueRun): Promise<void> {
 	const {queue, random, firstId, count} = run;
 	const end = firstId + (count ?? Number.POSITIVE_INFINITY);
@@ -27,10 +32,10 @@ export async function produce(run: QueueRun): Promise<void> {
 		const ids = range(id, Math.min(end, id + 1 + Math.floor(random() ** 2 * 40)));
 		await pickFrom([putAtOnce, putMany, putNowait], random)(run, ids);
 		id += ids.length;
-		while (queue.size > maxBacklog) {
-			await setTimeout(1);
-		}
+		await untilLeft(queue, maxBacklog);
 	}
+
+	await untilLeft(queue, lastBacklog);
 }
 
 /** Syncs now and then. Notes `b` before, and `s` when it has ended. */
@@ -40,6 +45,13 @@ export async function syncOften({queue, note, random}: QueueRun): Promise<never>
 		note('b');
 		await queue.sync();
 		note('s');
+	}
+}
+
+/** Leaves it to the consumer. */
+async function untilLeft(queue: QueueRun['queue'], records: number): Promise<void> {
+	while (queue.size > records) {
+		await setTimeout(1);
 	}
 }
 

@@ -11,9 +11,9 @@ import {drain, openQueue, range} from '../helpers/queues.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 for (const [durability, kills] of [
-	['spill', sized(4, 80)],
-	['write', sized(6, 120)],
-	['fsync', sized(4, 80)],
+	['spill', sized(4, 60)],
+	['write', sized(4, 80)],
+	['fsync', sized(4, 60)],
 ] as const) {
 	test.serial(
 		`'${durability}': ${kills} times SIGKILL amid deliveries: what was acknowledged and synced stays done, all else comes back, attempts grow`,

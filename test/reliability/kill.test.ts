@@ -20,7 +20,8 @@ for (const [durability, kills] of [
 }
 
 for (const [durability, kills] of [
-	['write', sized(8, 160)],
+	['spill', sized(4, 60)],
+	['write', sized(6, 100)],
 	['fsync', sized(4, 60)],
 ] as const) {
 	test.serial(`'${durability}': ${kills} times SIGKILL amid a pipeline loses nothing it must not`, t =>
