@@ -50,10 +50,13 @@ export class Limits<T> {
 		return this.#isLifted ? Number.POSITIVE_INFINITY : Math.max(0, this.#options.maxSize - this.#store.size);
 	}
 
-	/** Makes room for one record, as `overflow` says; false if there is none to be made. */
+	/** Makes room for one record, as `overflow` says; false, and nothing is dropped, if there is none to be made. */
 	makeRoom(): boolean {
 		if (this.isFull && this.#options.overflow === 'dropOldest') {
-			this.drop(this.#store.discardFirst());
+			const excess = this.#store.size - this.#options.maxSize + 1;
+			for (let left = excess <= this.#store.takableSize ? excess : 0; left > 0 && this.isFull; left--) {
+				this.drop(this.#store.discardFirst());
+			}
 		}
 
 		return !this.isFull;

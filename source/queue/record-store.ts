@@ -69,7 +69,12 @@ export class RecordStore<T> {
 		return this.#pending.ready + this.#pending.delayed + this.#memory.length + this.diskSize;
 	}
 
-	/** Of those, the ones that are on disk only. */
+	/** Of those, the ones that may be taken now. */
+	get takableSize(): number {
+		return this.size - this.#pending.delayed;
+	}
+
+	/** Of those that wait, the ones that are on disk only. */
 	get diskSize(): number {
 		return Math.max(0, this.#log.recordsEnd - this.#log.reader.sequence);
 	}

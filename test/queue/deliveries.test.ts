@@ -195,6 +195,36 @@ test('a dead-letter queue that refuses leaves the record in its queue', async t 
 	t.deepEqual(dead, [{record: 7, reason: 'still bad', attempts: 2, sequence: 0}]);
 });
 
+for (const durability of ['spill', 'write'] as const) {
+	test(`'${durability}': dropOldest makes room also where more records wait than now may`, async t => {
+		const directory = temporaryDirectory(t);
+		const before = await openQueue<number>(t, {durability}, directory);
+		await before.putMany(range(0, 20));
+		await before.close();
+		const queue = await openQueue<number>(t, {durability, maxSize: 5, overflow: 'dropOldest'}, directory);
+		t.is(queue.size, 20);
+		queue.putNowait(20);
+		t.deepEqual(await drain(queue), range(16, 21));
+		t.is(queue.stats().dropped, 16);
+	});
+}
+
+test('dropOldest drops nothing for a put that it cannot make room for', async t => {
+	const queue = await openQueue<number>(t, {maxSize: 2, overflow: 'dropOldest'});
+	await queue.putMany([0, 1]);
+	const deliveries = await queue.receiveMany(2);
+	await queue.putMany([2, 3]);
+	for (const delivery of deliveries) {
+		delivery.nack({delay: 600_000});
+	}
+
+	// Two of the four must go and one more for a fifth, and only two may.
+	t.is(queue.size, 4);
+	t.throws(() => queue.putNowait(4), {code: 'QUEUE_FULL'});
+	t.deepEqual(queue.peek(10), [2, 3]);
+	t.is(queue.stats().dropped, 0);
+});
+
 test('maxBytes bounds the disk: puts wait, and go on as files are reclaimed', async t => {
 	const maxBytes = 512 * 1024;
 	const queue = await openQueue<Buffer>(t, {durability: 'write', maxBytes, cacheSize: 4});
