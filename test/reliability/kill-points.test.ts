@@ -18,6 +18,8 @@ const lanes = 2;
 const killsPerDirectory = 8;
 /** Records that a run puts, if it is not killed before. */
 const recordsPerRun = 80;
+/** How many runs the first call of a kind gets: one that gives most records back may end without a segment done. */
+const runsPerPoint = 5;
 
 /** The calls that every run makes, or nearly. */
 const usualCalls: Call[] = [
@@ -77,12 +79,18 @@ async function killAtPoints<Job extends CommonJob, Found>(
 		const all: Array<InterruptedRuns<Job, Found>> = [];
 		let kills = 0;
 		const killAt = async (runs: InterruptedRuns<Job, Found>, point: KillPoint) => {
-			const worker = startWorker<Job>(t, kind.fixture);
-			await runs.begin(worker, {count: recordsPerRun, killPoint: point} as Partial<Job>);
-			await worker.killed;
-			t.deepEqual(await runs.interrupted('SIGKILL'), []);
-			missed.push(...(runs.isEnded ? [point] : []));
-			kills++;
+			for (let left = point.nth === 1 ? runsPerPoint : 1; left > 0; left--) {
+				const worker = startWorker<Job>(t, kind.fixture);
+				await runs.begin(worker, {count: recordsPerRun, killPoint: point} as Partial<Job>);
+				await worker.killed;
+				t.deepEqual(await runs.interrupted('SIGKILL'), []);
+				if (!runs.isEnded) {
+					kills++;
+					return;
+				}
+			}
+
+			missed.push(point);
 		};
 		for (const [index, {point, isFirstRun, before}] of cases.entries()) {
 			if (index % lanes !== lane) {
@@ -112,8 +120,8 @@ async function killAtPoints<Job extends CommonJob, Found>(
 	});
 
 	const figures = sumFigures(await Promise.all(finished));
-	t.true(figures.kills! >= cases.length);
-	// A run that makes a call less often comes to its end.
+	t.true(figures.kills! >= cases.length - missed.length);
+	// No run may make a call as often as that.
 	const never = missed.filter(({nth}) => nth === 1);
 	t.deepEqual(never, []);
 	report({points: cases.length - missed.length, ...figures});
