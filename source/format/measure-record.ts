@@ -31,10 +31,6 @@ const trail: Array<string | number> = [];
  * @throws QueueRecordError `QUEUE_RECORD` with the place and the reason.
  */
 export function measureRecord(record: unknown): number {
-	if (record === null || record === undefined) {
-		throw refusedRecord(`is ${record}, which marks the end of a stream`);
-	}
-
 	return measureValue(record, 0);
 }
 

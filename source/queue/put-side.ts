@@ -161,6 +161,10 @@ export class PutSide<T> {
 	}
 
 	#measure(record: T): number {
+		if (record === null || record === undefined) {
+			throw refusedRecord(`is ${record}, which marks the end of a stream`);
+		}
+
 		let bytes: number;
 		try {
 			bytes = this.#estimate(record);

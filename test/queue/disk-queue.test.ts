@@ -444,6 +444,13 @@ test('a codec of the caller is used, named in the file, and asked for again', as
 	const cyclic: {self?: unknown} = {};
 	cyclic.self = cyclic;
 	await t.throwsAsync(queue.put(cyclic), {code: 'QUEUE_RECORD'});
+	for (const nothing of [null, undefined]) {
+		await t.throwsAsync(queue.put(nothing), {
+			code: 'QUEUE_RECORD',
+			message: /record is (null|undefined), which marks the end/,
+		});
+	}
+
 	await queue.close();
 	const before = filesOf(directory);
 	await t.throwsAsync(DiskQueue.open(directory), {code: 'QUEUE_CODEC', message: /"json".*"msgpack"/});
