@@ -35,26 +35,9 @@ export class Ring<T> {
 
 	/** Takes the first `count` values, which must exist, in order. */
 	shiftMany(count: number): T[] {
-		const values = this.first(count);
-		this.drop(count);
-		return values;
-	}
-
-	/** Removes the first `count` values, which must exist. */
-	drop(count: number): void {
-		for (let index = 0; index < count; index++) {
-			this.#slots[(this.#head + index) & this.#mask] = undefined;
-		}
-
-		this.#head = (this.#head + count) & this.#mask;
-		this.#length -= count;
-	}
-
-	/** Copies the first `count` values, which must exist, in order. */
-	first(count: number): T[] {
 		const values: T[] = new Array(count);
 		for (let index = 0; index < count; index++) {
-			values[index] = this.at(index);
+			values[index] = this.shift();
 		}
 
 		return values;

@@ -19,9 +19,6 @@ const builtIns = prototypesOf(
 	...[Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array],
 );
 
-/** Keys that msgpackr renames or takes for its own. */
-const reservedKeys = new Set(['__proto__', '__keys__']);
-
 /** The keys and indexes that lead to the value being measured, for the message of a refusal. */
 const trail: Array<string | number> = [];
 
@@ -83,7 +80,7 @@ function measureProperties(value: object, depth: number): number {
 	let bytes = headBytes;
 	for (const key in value) {
 		trail[depth] = key;
-		if (reservedKeys.has(key) || !key.isWellFormed()) {
+		if (isReservedKey(key) || !key.isWellFormed()) {
 			throw refuse('a key that cannot be stored', depth + 1);
 		}
 
@@ -91,6 +88,11 @@ function measureProperties(value: object, depth: number): number {
 	}
 
 	return bytes;
+}
+
+/** Whether msgpackr renames a key, or takes it for its own. */
+function isReservedKey(key: string): boolean {
+	return key === '__proto__' || key === '__keys__';
 }
 
 function measureItems(items: Iterable<unknown>, depth: number): number {

@@ -18,7 +18,6 @@ import {fileSystem, type Storage} from '../storage.ts';
 import type {QueueDelivery} from './delivery.ts';
 import {type DeadLetterTarget, Engine, type EngineParts, type IsOver} from './engine.ts';
 import {type DiskQueueEvents, hasSubscribers, publish} from './events.ts';
-import {wrap} from './get-side.ts';
 import type {Lease} from './lease.ts';
 import {openDirectory} from './open-directory.ts';
 import type {Delivery, GetManyOptions, Queue, QueueStats} from './queue.ts';
@@ -216,12 +215,12 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	 */
 	getNowait(): T {
 		this.#check('get');
-		const records = this.#engine.gets.takeNow(() => this.#engine.take(1, 'now'));
-		if (!records) {
+		const record = this.#engine.gets.takeNow(() => this.#engine.takeOne('now'));
+		if (record === undefined) {
 			throw new QueueEmptyError(this.directory, undefined);
 		}
 
-		return records[0]!;
+		return record;
 	}
 
 	/**
@@ -477,10 +476,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 		this.#engine.gets.added();
 	}
 
-	readonly #takeOne = (): {value: T} | undefined => {
-		const records = this.#engine.take(1);
-		return records && {value: records[0]!};
-	};
+	readonly #takeOne = (): T | undefined => this.#engine.takeOne();
 
 	#check(operation: string, options?: WaitOptions): void {
 		if (this.#engine.isClosing) {
@@ -509,11 +505,11 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 		checkInteger('max', max, {min: 1});
 		const {maxWait = 0, signal} = options ?? {};
 		checkMilliseconds('maxWait', maxWait);
-		const taken = await this.#engine.gets.take(() => wrap(take(max)), options);
+		const taken = await this.#engine.gets.take(() => take(max), options);
 		const deadline = performance.now() + maxWait;
 		for (let left = maxWait; left > 0 && taken.length < max; left = deadline - performance.now()) {
 			try {
-				taken.push(...(await this.#engine.gets.take(() => wrap(take(max - taken.length)), {timeout: left, signal})));
+				taken.push(...(await this.#engine.gets.take(() => take(max - taken.length), {timeout: left, signal})));
 			} catch {
 				// Late, aborted or closed: what was taken is never lost by an error.
 				break;

@@ -8,7 +8,7 @@ import {type DeliveryOwner, QueueDelivery} from './delivery.ts';
 import {announceDeparture} from './departures.ts';
 import type {DiskQueueEvents} from './events.ts';
 import {onExit} from './exit-handler.ts';
-import {GetSide, wrap} from './get-side.ts';
+import {GetSide} from './get-side.ts';
 import type {Lease} from './lease.ts';
 import {type Drop, Limits} from './limits.ts';
 import {PutSide} from './put-side.ts';
@@ -142,16 +142,28 @@ export class Engine<T> implements DeliveryOwner<T> {
 		await this.#deadLetter?.close();
 	}
 
-	/** Takes up to `max` records for good. */
-	take(max: number, reading: Reading = 'ahead'): T[] | undefined {
-		const records = this.store.take(max, reading);
+	/** Takes up to `max` records for good; undefined if none can be had in this turn. */
+	take(max: number): T[] | undefined {
+		const records = this.store.take(max);
 		if (records) {
 			this.tasks.taken(records.length);
-		} else if (this.#isShutDown && this.store.size === 0) {
-			throw new QueueShutDownError('get', this.#log.directory);
+		} else {
+			this.#checkMoreToGet();
 		}
 
 		return records;
+	}
+
+	/** Takes one record for good; undefined if none can be had in this turn. */
+	takeOne(reading: Reading = 'ahead'): T | undefined {
+		const record = this.store.takeOne(reading);
+		if (record === undefined) {
+			this.#checkMoreToGet();
+		} else {
+			this.tasks.taken(1);
+		}
+
+		return record;
 	}
 
 	/** Takes up to `max` records to be delivered. The attempt is counted where a killed process cannot take it back. */
@@ -189,7 +201,7 @@ export class Engine<T> implements DeliveryOwner<T> {
 	/** Takes something of a stream or an iteration; undefined when it is over and no record waits. */
 	takeUntil<R>(isOver: IsOver, take: () => R | undefined, options: WaitOptions | undefined): Promise<R | undefined> {
 		const isLast = () => this.store.size === 0 && isOver(this.#activity);
-		return this.gets.takeUntil(isLast, () => wrap(take()), options);
+		return this.gets.takeUntil(isLast, take, options);
 	}
 
 	settle(lease: Lease<T>, count: number): void {
@@ -303,6 +315,12 @@ export class Engine<T> implements DeliveryOwner<T> {
 
 	get #activity(): Activity {
 		return {isShutDown: this.#isShutDown, inFlight: this.store.inFlight, waitingPuts: this.puts.waiting};
+	}
+
+	#checkMoreToGet(): void {
+		if (this.#isShutDown && this.store.size === 0) {
+			throw new QueueShutDownError('get', this.#log.directory);
+		}
 	}
 
 	/** A record that was delivered too often before is buried instead, and the next one is tried. */

@@ -5,8 +5,8 @@ import type {RecordStore} from './record-store.ts';
 import {type Waiter, WaitingLine} from './waiting-line.ts';
 
 type Request = {
-	/** Takes something; undefined if it must wait. Wrapped, since any value may be a record. */
-	take(): {value: unknown} | undefined;
+	/** Takes something; undefined, which no record is, if it must wait. */
+	take(): unknown;
 	/** Whether it has nothing to wait for. */
 	isOver?: (() => boolean) | undefined;
 };
@@ -38,20 +38,20 @@ export class GetSide<T> {
 	}
 
 	/** Takes something, in turn. Throws what `take` throws. */
-	take<R>(take: () => {value: R} | undefined, options: WaitOptions | undefined): Promise<R> {
+	take<R>(take: () => R | undefined, options: WaitOptions | undefined): Promise<R> {
 		const taken = this.#takeAtOnce(take, options);
-		return taken ? Promise.resolve(taken.value) : (this.#wait({take}, options).promise as Promise<R>);
+		return taken === undefined ? (this.#wait({take}, options).promise as Promise<R>) : Promise.resolve(taken);
 	}
 
 	/** The same, until `isOver`: then it resolves to undefined, whoever else waits. */
 	async takeUntil<R>(
 		isOver: () => boolean,
-		take: () => {value: R} | undefined,
+		take: () => R | undefined,
 		options: WaitOptions | undefined,
 	): Promise<R | undefined> {
 		const taken = this.#takeAtOnce(take, options);
-		if (taken) {
-			return taken.value;
+		if (taken !== undefined) {
+			return taken;
 		}
 
 		const waiter = this.#wait({take, isOver}, options);
@@ -95,9 +95,9 @@ export class GetSide<T> {
 		this.#keepAlive.want(isWanted);
 	}
 
-	#takeAtOnce<R>(take: () => {value: R} | undefined, options: WaitOptions | undefined): {value: R} | undefined {
+	#takeAtOnce<R>(take: () => R | undefined, options: WaitOptions | undefined): R | undefined {
 		const taken = this.#line.length === 0 && !options?.signal?.aborted ? take() : undefined;
-		if (taken) {
+		if (taken !== undefined) {
 			this.#onTaken();
 		}
 
@@ -119,12 +119,12 @@ export class GetSide<T> {
 		for (let waiter = this.#line.first(); waiter; waiter = this.#line.first()) {
 			try {
 				const taken = waiter.request.take();
-				if (!taken) {
+				if (taken === undefined) {
 					this.#loadIfDue();
 					return;
 				}
 
-				this.#line.claimFirst()!.resolve(taken.value);
+				this.#line.claimFirst()!.resolve(taken);
 				this.#onTaken();
 			} catch (error) {
 				this.#line.claimFirst()!.reject(error);
@@ -160,9 +160,4 @@ export class GetSide<T> {
 		this.#isLoading = false;
 		this.#serve();
 	}
-}
-
-/** A value that was taken, if there is one. */
-export function wrap<V>(value: V | undefined): {value: V} | undefined {
-	return value === undefined ? undefined : {value};
 }

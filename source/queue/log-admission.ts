@@ -54,8 +54,9 @@ export class LogAdmission<T> implements Admission<T> {
 		return this.#unsynced.length > 0;
 	}
 
-	addNow(): void {
-		// A record is nowhere before it is in the log.
+	/** A record is nowhere before it is in the log. */
+	addNow(): boolean {
+		return false;
 	}
 
 	/** In this turn, unless there is a sync to wait for. */

@@ -1,5 +1,5 @@
 import {QueueFullError} from '../errors.ts';
-import {type Admission, isTaken, type Put, type PutLine} from './admission.ts';
+import {type Admission, addAtOnce, isTaken, type Put, type PutLine} from './admission.ts';
 import type {Limits} from './limits.ts';
 import type {RecordStore} from './record-store.ts';
 
@@ -28,10 +28,14 @@ export class MemoryAdmission<T> implements Admission<T> {
 		return false;
 	}
 
-	addNow(put: Put<T>): void {
-		while (!isTaken(put) && this.#store.hasRoom && this.#limits.makeRoom()) {
-			this.#add(put);
+	addNow(record: T, bytes: number): boolean {
+		const hasRoom = this.#store.hasRoom && this.#limits.makeRoom();
+		if (hasRoom) {
+			this.#store.add(record, bytes);
+			this.#added();
 		}
+
+		return hasRoom;
 	}
 
 	/** A record that must come in now: spilled at once if memory is full. */
@@ -49,7 +53,7 @@ export class MemoryAdmission<T> implements Admission<T> {
 	admit(): void {
 		let blocks = 0;
 		for (let waiter = this.#line.first(); waiter; waiter = this.#line.first()) {
-			this.addNow(waiter.request);
+			addAtOnce(waiter.request, this);
 			if (isTaken(waiter.request)) {
 				this.#line.claimFirst()!.resolve();
 				continue;

@@ -26,7 +26,7 @@ export class Pending<T> {
 
 	/** Sequence of the oldest record that is in the log. */
 	get firstSequence(): number | undefined {
-		return this.#leases.find(({isUnencodable}) => !isUnencodable)?.first;
+		return this.#leases.length > 0 ? this.#leases.find(({isUnencodable}) => !isUnencodable)?.first : undefined;
 	}
 
 	/** Adds a run that was just taken, and so is the newest. */

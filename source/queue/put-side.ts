@@ -1,7 +1,7 @@
 import {type QueueError, QueueFullError, QueueRecordError, QueueStorageError, refusedRecord} from '../errors.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
 import type {Durability, WaitOptions} from '../options.ts';
-import {type Admission, isTaken, type Put, type PutLine} from './admission.ts';
+import {type Admission, addAtOnce, isTaken, type Put, type PutLine} from './admission.ts';
 import type {Limits} from './limits.ts';
 import {LogAdmission} from './log-admission.ts';
 import {MemoryAdmission} from './memory-admission.ts';
@@ -71,7 +71,12 @@ export class PutSide<T> {
 
 	/** Puts one record; `accepted` itself if it did not have to wait. Throws if the record is refused. */
 	put(record: T, options: WaitOptions | undefined): Promise<void> {
-		return this.#put({records: [record], sizes: [this.#measure(record)], taken: 0}, options);
+		const bytes = this.#measure(record);
+		if (this.#isFree(options) && this.#admission.addNow(record, bytes)) {
+			return accepted;
+		}
+
+		return this.#put({records: [record], sizes: [bytes], taken: 0}, options);
 	}
 
 	/** Puts one record in this turn. Throws `QueueFullError` if there is no room, or others wait for it. */
@@ -198,8 +203,8 @@ export class PutSide<T> {
 			return Promise.reject(this.#failure.error);
 		}
 
-		if (this.#line.length === 0 && !options?.signal?.aborted) {
-			this.#admission.addNow(put);
+		if (this.#isFree(options)) {
+			addAtOnce(put, this.#admission);
 			if (!isTaken(put) && this.#isDropping && this.#options.limits.isFull) {
 				this.#options.limits.drop(put.records.slice(put.taken));
 				return accepted;
@@ -207,6 +212,11 @@ export class PutSide<T> {
 		}
 
 		return isTaken(put) ? accepted : this.#wait(put, options);
+	}
+
+	/** Whether a put has nobody to wait for. */
+	#isFree(options: WaitOptions | undefined): boolean {
+		return this.#line.length === 0 && !this.#failure && !options?.signal?.aborted;
 	}
 
 	#wait(put: Put<T>, options: WaitOptions | undefined): Promise<void> {

@@ -3,8 +3,9 @@ import {blockHeaderBytes} from '../format/block.ts';
 import type {Delivered} from '../format/checkpoint.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
 import type {LoadedBlock} from '../log/segment-reader.ts';
+import type {BlockRing, RunLimit} from './block-ring.ts';
 import {Lease} from './lease.ts';
-import {MemoryWindow, type RunLimit} from './memory-window.ts';
+import {MemoryWindow} from './memory-window.ts';
 import {Pending} from './pending.ts';
 
 /** Bounds of a block: from 64 records on a larger one gains nothing. */
@@ -35,7 +36,6 @@ export type Reading = 'ahead' | 'now';
 export class RecordStore<T> {
 	readonly #log: SegmentLog<T>;
 	readonly #memory: MemoryWindow<T>;
-	readonly #spillLimit: RunLimit;
 	readonly #dropped: (error: QueueRecordError) => void;
 	readonly #pending = new Pending<T>();
 	#isLoadDue = false;
@@ -45,8 +45,8 @@ export class RecordStore<T> {
 	constructor(log: SegmentLog<T>, {cacheSize, cacheBytes, headShare, blockBytes, dropped}: StoreOptions) {
 		this.#log = log;
 		this.#dropped = dropped;
-		this.#memory = new MemoryWindow<T>({records: cacheSize, bytes: cacheBytes, headShare});
-		this.#spillLimit = {records: Math.min(maxBlockRecords, Math.ceil(cacheSize / 2)), bytes: blockBytes};
+		const block = {records: Math.min(maxBlockRecords, Math.ceil(cacheSize / 2)), bytes: blockBytes};
+		this.#memory = new MemoryWindow<T>({records: cacheSize, bytes: cacheBytes, headShare, block});
 	}
 
 	/** Records put, and records done, so far. */
@@ -97,7 +97,7 @@ export class RecordStore<T> {
 
 	/** What the next `spill` takes of the disk, as far as it is known. */
 	get spillBytes(): number {
-		return Math.min(this.#memory.tail.bytes, this.#spillLimit.bytes) + blockHeaderBytes;
+		return this.#memory.tail.firstBytes + blockHeaderBytes;
 	}
 
 	/** Whether a take found that the next records must come from disk first: `load` them. */
@@ -139,7 +139,7 @@ export class RecordStore<T> {
 	/** Adds a record at the end, in memory only. */
 	add(record: T, bytes: number): void {
 		this.#put++;
-		this.#memory.tail.push(record, bytes);
+		this.#memory.add(record, bytes);
 	}
 
 	/** Appends records to the log, all or none. They stay in memory too if they are next and there is room. */
@@ -159,7 +159,7 @@ export class RecordStore<T> {
 	 */
 	spill(): boolean {
 		try {
-			return this.#spillBlock(this.#spillLimit.records);
+			return this.#spillBlock(maxBlockRecords);
 		} catch (error) {
 			rethrowUnlessRecord(error);
 			this.#spillOne();
@@ -176,21 +176,40 @@ export class RecordStore<T> {
 	}
 
 	/** Takes up to `max` records, done with it; undefined if none can be had in this turn. */
-	take(max: number, reading: Reading = 'ahead'): T[] | undefined {
-		const ready = this.#pending.takeReady(max);
+	take(max: number): T[] | undefined {
+		const ready = this.#takeReady(max);
 		if (ready) {
-			const records = ready.rest();
-			this.settle(ready, ready.length);
-			return records;
+			return ready;
 		}
 
-		const run = this.#nextRun({records: max, bytes: Number.POSITIVE_INFINITY}, reading);
-		if (run) {
-			this.#done += run.records.length;
+		const records = this.#nextRing('ahead')?.take(max);
+		if (!records) {
+			return undefined;
+		}
+
+		for (let more = this.#moreFor(records, max); more; more = this.#moreFor(records, max)) {
+			records.push(...more.take(max - records.length));
+		}
+
+		this.#done += records.length;
+		this.#markProgress();
+		return records;
+	}
+
+	/** Takes one record, done with it; undefined if it cannot be had in this turn. */
+	takeOne(reading: Reading): T | undefined {
+		const ready = this.#takeReady(1);
+		if (ready) {
+			return ready[0];
+		}
+
+		const record = this.#nextRing(reading)?.takeOne();
+		if (record !== undefined) {
+			this.#done++;
 			this.#markProgress();
 		}
 
-		return run?.records;
+		return record;
 	}
 
 	/**
@@ -203,8 +222,15 @@ export class RecordStore<T> {
 			return ready;
 		}
 
-		const run = this.#nextRun(limit, 'ahead');
-		return run && this.#leaseRun(run.records, run.sequence);
+		const ring = this.#nextRing('ahead');
+		if (!ring) {
+			return undefined;
+		}
+
+		const sequence = ring === this.#memory.head ? this.#taken : undefined;
+		const lease = new Lease(ring.takeWithin(limit), sequence);
+		this.#pending.add(lease);
+		return lease;
 	}
 
 	/** Takes one record to be delivered: it is in the log, and the attempt is counted. Undefined if none is in memory. */
@@ -264,9 +290,9 @@ export class RecordStore<T> {
 	/** Drops the record that has waited longest, reading it now if need be; gives it, if there was one. */
 	discardFirst(): T[] {
 		const done = this.#done;
-		const records = this.take(1, 'now') ?? [];
+		const record = this.takeOne('now');
 		this.#done = done;
-		return records;
+		return record === undefined ? [] : [record];
 	}
 
 	/** Drops what is not done of a lease. */
@@ -304,8 +330,8 @@ export class RecordStore<T> {
 		}
 
 		const {head, tail} = this.#memory;
-		head.takeAll();
-		tail.drop(tail.length);
+		head.clear();
+		tail.clear();
 		this.#log.reader.skipTo(this.#log.nextSequence);
 		this.#markProgress();
 	}
@@ -328,7 +354,7 @@ export class RecordStore<T> {
 			return false;
 		}
 
-		const records = tail.first({...this.#spillLimit, records: max});
+		const records = tail.first(max);
 		this.append(records, false);
 		tail.drop(records.length);
 		return true;
@@ -354,8 +380,23 @@ export class RecordStore<T> {
 		}
 	}
 
-	/** The next records behind those given back, and the sequence of the first if they are in the log. */
-	#nextRun(limit: RunLimit, reading: Reading): {records: T[]; sequence: number | undefined} | undefined {
+	#takeReady(max: number): T[] | undefined {
+		const ready = this.#pending.takeReady(max);
+		const records = ready?.rest();
+		if (ready) {
+			this.settle(ready, ready.length);
+		}
+
+		return records;
+	}
+
+	/** What a take goes on with that has fewer records than it may have. */
+	#moreFor(records: T[], max: number): BlockRing<T> | undefined {
+		return records.length < max ? this.#nextRing('ahead') : undefined;
+	}
+
+	/** Where the next records are that follow those given back: in the log or not; undefined if they are not at hand. */
+	#nextRing(reading: Reading): BlockRing<T> | undefined {
 		const {head, tail} = this.#memory;
 		const {reader} = this.#log;
 		if (head.length === 0 && !reader.isAtEnd) {
@@ -368,21 +409,10 @@ export class RecordStore<T> {
 		}
 
 		if (head.length > 0) {
-			const sequence = this.#taken;
-			return {records: head.takeWithin(limit), sequence};
+			return head;
 		}
 
-		if (tail.length > 0 && reader.isAtEnd) {
-			return {records: tail.takeWithin(limit), sequence: undefined};
-		}
-
-		return undefined;
-	}
-
-	#leaseRun(records: T[], sequence: number | undefined): Lease<T> {
-		const lease = new Lease(records, sequence);
-		this.#pending.add(lease);
-		return lease;
+		return tail.length > 0 && reader.isAtEnd ? tail : undefined;
 	}
 
 	/** Gives a run with a consumer its place in the log, before the newer records. */

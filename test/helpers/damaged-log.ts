@@ -204,8 +204,8 @@ async function leaseAll(store: RecordStore<TestRecord>, found: Opened['found']):
 
 /** The same in one turn, where a record must say itself at which sequence it was. */
 async function takeAll(store: RecordStore<TestRecord>, found: Opened['found']): Promise<void> {
-	for (let records = store.take(1000, 'now'); records; records = store.take(1000, 'now')) {
-		found.push(...records.map((record): [number, TestRecord] => [record?.id, record]));
+	for (let record = store.takeOne('now'); record !== undefined; record = store.takeOne('now')) {
+		found.push([record.id, record]);
 	}
 }
 
