@@ -9,6 +9,11 @@ export type Codec<T> = {
 	name: string;
 	/** Encodes at least one record. The bytes are used before the next call, so a reused buffer is fine. */
 	encode(records: T[]): Uint8Array;
+	/**
+	 * The same as pieces, which are written one behind the other without being copied; undefined where that gains nothing.
+	 * They may be parts of the records.
+	 */
+	encodePieces?(records: T[]): Uint8Array[] | undefined;
 	/** Gives back the records in order. The bytes are reused after the call: copy what the records keep of them. */
 	decode(bytes: Uint8Array): T[];
 	/**

@@ -37,22 +37,31 @@ export type BlockHeader = {
 	payloadChecksum: number;
 };
 
-/** The header for a payload; `identity` is the segment's, see `segmentIdentity`. */
+/** The header for a payload, whole or in pieces; `identity` is the segment's, see `segmentIdentity`. */
 export function encodeBlockHeader(
-	payload: Uint8Array,
+	payload: Uint8Array | Uint8Array[],
 	{records, firstSequence, appendedAt}: Pick<BlockHeader, 'records' | 'firstSequence' | 'appendedAt'>,
 	identity: number,
 ): Buffer {
 	const bytes = Buffer.allocUnsafe(blockHeaderBytes);
+	const pieces = Array.isArray(payload) ? payload : [payload];
 	magic.copy(bytes);
-	bytes.writeUInt32LE(payload.byteLength, payloadBytesOffset);
+	bytes.writeUInt32LE(countBytes(pieces), payloadBytesOffset);
 	bytes.writeUInt32LE(records, recordsOffset);
 	bytes.writeUInt32LE(0, flagsOffset);
 	bytes.writeBigUInt64LE(BigInt(firstSequence), firstSequenceOffset);
 	bytes.writeDoubleLE(appendedAt, appendedAtOffset);
-	bytes.writeUInt32LE(crc32(payload), payloadChecksumOffset);
+	bytes.writeUInt32LE(
+		pieces.reduce((checksum, piece) => crc32(piece, checksum), 0),
+		payloadChecksumOffset,
+	);
 	bytes.writeUInt32LE(crc32(bytes.subarray(0, headerChecksumOffset), identity), headerChecksumOffset);
 	return bytes;
+}
+
+/** The bytes of a payload in pieces. */
+export function countBytes(pieces: readonly Uint8Array[]): number {
+	return pieces.reduce((bytes, {byteLength}) => bytes + byteLength, 0);
 }
 
 /** Reads the block header at an offset of `bytes`; a `Mismatch` if there is none of this segment. */

@@ -1,5 +1,6 @@
 import {Packr} from 'msgpackr';
 import type {Codec} from '../options.ts';
+import {decodeBuffers, encodeBuffers} from './buffers.ts';
 import {measureRecord} from './measure-record.ts';
 
 // The shared buffer of msgpackr grows to the largest block packed and never shrinks by itself.
@@ -25,7 +26,13 @@ export function msgpackCodec<T>(): Codec<T> {
 
 			return payload;
 		},
+		encodePieces: encodeBuffers,
 		decode(bytes) {
+			const buffers = decodeBuffers(asBuffer(bytes));
+			if (buffers) {
+				return buffers as T[];
+			}
+
 			try {
 				return packer.unpack(bytes);
 			} finally {
@@ -37,4 +44,8 @@ export function msgpackCodec<T>(): Codec<T> {
 		},
 		measure: measureRecord,
 	};
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+	return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

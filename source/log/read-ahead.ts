@@ -2,6 +2,10 @@ import type {Storage} from '../storage.ts';
 
 const initialBytes = 512 * 1024;
 
+/** A buffer for large blocks: it holds some of them, so that one can be read while another is used. */
+const ampleBytes = 4 * initialBytes;
+const blocksHeld = 8;
+
 /** A larger buffer is given back as soon as the block that needed it is consumed; a smaller one is worth keeping. */
 const hugeBytes = 8 * initialBytes;
 
@@ -195,8 +199,10 @@ export class ReadAhead {
 
 	#makeRoom(wanted: number, limit: number): void {
 		const usual = limit - this.#position > smallBytes ? initialBytes : smallBytes;
-		if (Math.max(wanted, usual) > this.#buffer.byteLength || this.#isOversized(wanted)) {
-			this.#replace(Math.max(wanted, usual));
+		const some = Math.min(blocksHeld * wanted, limit - this.#position, ampleBytes);
+		const bytes = Math.max(wanted, usual, some);
+		if (bytes > this.#buffer.byteLength || this.#isOversized(wanted)) {
+			this.#replace(bytes);
 		} else if (this.#start > this.#buffer.byteLength / 2 || this.#buffer.byteLength - this.#start < wanted) {
 			this.#compact();
 		}
@@ -204,7 +210,7 @@ export class ReadAhead {
 
 	/** A buffer that grew for one large block is given back after it. */
 	#isOversized(wanted: number): boolean {
-		return this.#buffer.byteLength > initialBytes && wanted <= initialBytes && this.#stop - this.#start <= initialBytes;
+		return this.#buffer.byteLength > ampleBytes && wanted <= ampleBytes && this.#stop - this.#start <= ampleBytes;
 	}
 
 	/** Nothing more may be read for long: a huge buffer is not kept until then. */

@@ -91,12 +91,12 @@ export class SegmentList {
 	}
 
 	/** Appends a block to the active segment: from here on it survives the end of this process. All or nothing. */
-	append(payload: Uint8Array, records: number): AppendedBlock {
+	append(payload: Uint8Array[], records: number): AppendedBlock {
 		const writer = this.#writer!;
 		const {segment} = writer;
 		const place = {records, firstSequence: this.#nextSequence, appendedAt: Date.now()};
 		const offset = segment.end;
-		writer.append([encodeBlockHeader(payload, place, segment.identity), payload]);
+		writer.append([encodeBlockHeader(payload, place, segment.identity), ...payload]);
 		this.#nextSequence += records;
 		this.#recordsEnd = this.#nextSequence;
 		return {segment, ...place, offset, bytes: segment.end - offset};

@@ -1,5 +1,5 @@
 import {type Corruption, QueueError, QueueStorageError, refusedRecord} from '../errors.ts';
-import {blockHeaderBytes} from '../format/block.ts';
+import {blockHeaderBytes, countBytes} from '../format/block.ts';
 import type {Delivered, SequenceRange} from '../format/checkpoint.ts';
 import type {Codec} from '../options.ts';
 import type {Storage} from '../storage.ts';
@@ -187,7 +187,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	append(records: T[]): AppendedBlock {
 		const payload = this.#encode(records);
 		try {
-			if (this.#segments.needsRoll(blockHeaderBytes + payload.byteLength, this.#options.segmentBytes)) {
+			if (this.#segments.needsRoll(blockHeaderBytes + countBytes(payload), this.#options.segmentBytes)) {
 				this.#roll();
 			}
 
@@ -291,15 +291,15 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		await this.#calls.end();
 	}
 
-	#encode(records: T[]): Uint8Array {
-		let payload: Uint8Array;
+	#encode(records: T[]): Uint8Array[] {
+		let payload: Uint8Array[];
 		try {
-			payload = this.codec.encode(records);
+			payload = this.codec.encodePieces?.(records) ?? [this.codec.encode(records)];
 		} catch (error) {
 			throw refusedRecord('cannot be encoded', {cause: error});
 		}
 
-		if (payload.byteLength === 0) {
+		if (countBytes(payload) === 0) {
 			throw refusedRecord('is encoded as nothing, which no block can hold');
 		}
 
