@@ -3,7 +3,8 @@ import {blockHeaderBytes} from '../format/block.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
 import {type Admission, isTaken, type Put, type PutLine} from './admission.ts';
 import type {Limits} from './limits.ts';
-import {maxBlockRecords, type RecordStore} from './record-store.ts';
+import type {RecordStore} from './record-store.ts';
+import {maxBlockRecords} from './spill.ts';
 import type {Waiter} from './waiting-line.ts';
 
 /** Blocks that one turn appends, and one sync forces to the device, at most. */

@@ -1,15 +1,16 @@
-import {QueueRecordError} from '../errors.ts';
+import type {QueueRecordError} from '../errors.ts';
 import {blockHeaderBytes} from '../format/block.ts';
 import type {Delivered} from '../format/checkpoint.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
-import type {LoadedBlock} from '../log/segment-reader.ts';
 import type {BlockRing, RunLimit} from './block-ring.ts';
+import type {Held} from './held.ts';
 import {Lease} from './lease.ts';
 import {MemoryWindow} from './memory-window.ts';
 import {Pending} from './pending.ts';
+import {restoreDelivered} from './restore.ts';
+import {maxBlockRecords, Spill} from './spill.ts';
 
-/** Bounds of a block: from 64 records on a larger one gains nothing. */
-export const maxBlockRecords = 512;
+/** A block holds at most so many bytes, or one record that is larger. */
 export const maxBlockBytes: number = 256 * 1024;
 
 const oneRecord: RunLimit = {records: 1, bytes: Number.POSITIVE_INFINITY};
@@ -36,17 +37,19 @@ export type Reading = 'ahead' | 'now';
 export class RecordStore<T> {
 	readonly #log: SegmentLog<T>;
 	readonly #memory: MemoryWindow<T>;
-	readonly #dropped: (error: QueueRecordError) => void;
 	readonly #pending = new Pending<T>();
+	readonly #held: Held<T>;
+	readonly #spill: Spill<T>;
 	#isLoadDue = false;
 	#put = 0;
 	#done = 0;
 
 	constructor(log: SegmentLog<T>, {cacheSize, cacheBytes, headShare, blockBytes, dropped}: StoreOptions) {
 		this.#log = log;
-		this.#dropped = dropped;
 		const block = {records: Math.min(maxBlockRecords, Math.ceil(cacheSize / 2)), bytes: blockBytes};
 		this.#memory = new MemoryWindow<T>({records: cacheSize, bytes: cacheBytes, headShare, block});
+		this.#held = {log, memory: this.#memory, pending: this.#pending};
+		this.#spill = new Spill(this.#held, dropped);
 	}
 
 	/** Records put, and records done, so far. */
@@ -116,23 +119,8 @@ export class RecordStore<T> {
 	}
 
 	/** Brings back what an earlier run had delivered and not acknowledged: those records are the next. */
-	async restore({next, runs}: Delivered): Promise<void> {
-		const {reader} = this.#log;
-		for (let run = runs.shift(); run; run = runs.shift()) {
-			if (run.first + run.records > reader.sequence) {
-				reader.skipTo(run.first);
-			}
-
-			const block = await this.#readBlock();
-			if (!block) {
-				break;
-			}
-
-			runs.unshift(run);
-			this.#restoreBlock(block, runs, next);
-		}
-
-		reader.skipTo(next);
+	async restore(delivered: Delivered): Promise<void> {
+		await restoreDelivered(this.#held, delivered);
 		this.#markProgress();
 	}
 
@@ -142,37 +130,20 @@ export class RecordStore<T> {
 		this.#memory.add(record, bytes);
 	}
 
-	/** Appends records to the log, all or none. They stay in memory too if they are next and there is room. */
+	/** Appends records to the log, all or none; `isNew` if they were not put before. */
 	append(records: T[], isNew = true): void {
-		const block = this.#log.append(records);
+		this.#spill.append(records);
 		this.#put += isNew ? records.length : 0;
-		const {reader} = this.#log;
-		if (reader.sequence === block.firstSequence && this.#memory.hasRoomInHead(records.length, block.bytes)) {
-			reader.pass(block);
-			this.#memory.head.push(records, block.bytes, block.appendedAt);
-		}
 	}
 
-	/**
-	 * Appends the oldest records that are in memory only, as one block; false if there are none. A record that the codec
-	 * refuses after all is dropped alone.
-	 */
+	/** Appends the oldest records that are in memory only, as one block; false if there are none. */
 	spill(): boolean {
-		try {
-			return this.#spillBlock(maxBlockRecords);
-		} catch (error) {
-			rethrowUnlessRecord(error);
-			this.#spillOne();
-			return true;
-		}
+		return this.#spill.next();
 	}
 
 	/** Appends all records that are in memory only. */
 	spillAll(): void {
-		let isMore = true;
-		while (isMore) {
-			isMore = this.spill();
-		}
+		this.#spill.all();
 	}
 
 	/** Takes up to `max` records, done with it; undefined if none can be had in this turn. */
@@ -342,44 +313,6 @@ export class RecordStore<T> {
 		return this.#log.reader.load();
 	}
 
-	#spillBlock(max: number): boolean {
-		const lease = this.#pending.firstUnlogged();
-		if (lease) {
-			this.#appendLease(lease);
-			return true;
-		}
-
-		const {tail} = this.#memory;
-		if (tail.length === 0) {
-			return false;
-		}
-
-		const records = tail.first(max);
-		this.append(records, false);
-		tail.drop(records.length);
-		return true;
-	}
-
-	#spillOne(): void {
-		try {
-			this.#spillBlock(1);
-		} catch (error) {
-			rethrowUnlessRecord(error);
-			this.#dropUnencodable();
-			this.#dropped(error);
-		}
-	}
-
-	/** Passes over what is first to be appended: drops a record, leaves a run with its consumer. */
-	#dropUnencodable(): void {
-		const lease = this.#pending.firstUnlogged();
-		if (lease) {
-			lease.isUnencodable = true;
-		} else {
-			this.#memory.tail.drop(1);
-		}
-	}
-
 	#takeReady(max: number): T[] | undefined {
 		const ready = this.#pending.takeReady(max);
 		const records = ready?.rest();
@@ -415,53 +348,6 @@ export class RecordStore<T> {
 		return tail.length > 0 && reader.isAtEnd ? tail : undefined;
 	}
 
-	/** Gives a run with a consumer its place in the log, before the newer records. */
-	#appendLease(lease: Lease<T>): void {
-		const block = this.#log.append(lease.rest());
-		lease.sequence = block.firstSequence - lease.done;
-		this.#log.reader.pass(block);
-	}
-
-	async #readBlock(): Promise<LoadedBlock<T> | undefined> {
-		const {reader} = this.#log;
-		let block = reader.next();
-		while (!block && !reader.isAtEnd) {
-			await this.load();
-			block = reader.next();
-		}
-
-		return block;
-	}
-
-	/** Sorts the records of a block into those of the runs, which come back, those behind `next`, and those done. */
-	#restoreBlock({records, bytes, appendedAt}: LoadedBlock<T>, runs: Delivered['runs'], next: number): void {
-		const end = this.#log.reader.sequence;
-		const start = end - records.length;
-		for (let run = runs.shift(); run; run = runs.shift()) {
-			const from = Math.max(run.first, start);
-			const to = Math.min(run.first + run.records, end);
-			if (from < to) {
-				const lease = new Lease(records.slice(from - start, to - start), from, run.attempts);
-				lease.state = 'ready';
-				this.#pending.add(lease);
-			}
-
-			if (run.first + run.records > end) {
-				runs.unshift({
-					...run,
-					first: Math.max(run.first, end),
-					records: run.first + run.records - Math.max(run.first, end),
-				});
-				break;
-			}
-		}
-
-		const waiting = records.slice(Math.max(0, next - start));
-		if (waiting.length > 0) {
-			this.#memory.head.push(waiting, bytes * (waiting.length / records.length), appendedAt);
-		}
-	}
-
 	#peekOnDisk(max: number, gather: (records: T[]) => void): void {
 		if (max <= 0 || this.#log.reader.isAtEnd) {
 			return;
@@ -489,10 +375,4 @@ export class RecordStore<T> {
 	}
 
 	readonly #describe = (): Delivered => this.#pending.describe(this.#taken);
-}
-
-function rethrowUnlessRecord(error: unknown): asserts error is QueueRecordError {
-	if (!(error instanceof QueueRecordError)) {
-		throw error;
-	}
 }
