@@ -185,7 +185,9 @@ export async function syncQuarantine(directory: string, paths: string[], storage
 /** The copies in quarantine of bytes of some segments. */
 export function copiesOf(segments: Segment[], directory: string, storage: Storage): string[] {
 	const prefixes = new Set(segments.map(({path}) => copyPrefix(path)));
-	return listQuarantine(directory, storage).filter(path => prefixes.has(basename(path).replace(/-.*$/, '-')));
+	return listQuarantine(directory, storage).filter(
+		path => prefixes.has(basename(path).replace(/-.*$/, '-')) && storage.kind(path) === 'file',
+	);
 }
 
 /** Bytes kept in quarantine. */
