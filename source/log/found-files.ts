@@ -50,23 +50,24 @@ function checkKind(path: string, kind: 'file' | 'directory', storage: Storage): 
 	const stat = storage.stat(path);
 	if (stat?.kind !== kind) {
 		const what = kind === 'file' ? 'not a regular file' : 'not a directory';
-		throw notOurs(path, 'ENOTSUP', what, 'Put there what the name says, or move it away.');
+		throw notOurs(path, 'ENOTSUP', what, 'Nothing was changed. Put there what the name says, or move it away.');
 	}
 
 	return stat.bytes;
 }
 
 /** A file that is written to in place must have no second name: it would be changed under that one too. */
-function checkLinks(path: string, storage: Storage): void {
+export function checkLinks(path: string, storage: Storage): void {
 	const links = storage.stat(path)?.links ?? 1;
 	if (links > 1) {
-		throw notOurs(path, 'EMLINK', `a file with ${links} names (hard links)`, 'Put a copy of its own in its place.');
+		const what = `a file with ${links} names (hard links)`;
+		throw notOurs(path, 'EMLINK', what, 'It was not changed. Put a copy of its own in its place.');
 	}
 }
 
 function notOurs(path: string, code: string, what: string, advice: string): QueueStorageError {
 	const cause = Object.assign(new Error(`${code}: ${what}`), {code, path});
-	return new QueueStorageError('use', path, cause, `Nothing was changed. ${advice}`);
+	return new QueueStorageError('use', path, cause, advice);
 }
 
 /** Reads the header of a segment. */

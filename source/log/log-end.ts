@@ -9,7 +9,7 @@ import {
 	segmentHeaderBytes,
 } from '../format/segment-header.ts';
 import type {Storage} from '../storage.ts';
-import {readHeader, readHeaderBytes} from './found-files.ts';
+import {checkLinks, readHeader, readHeaderBytes} from './found-files.ts';
 import {copiesOf, quarantineFile, syncQuarantine} from './quarantine.ts';
 import type {Recovery} from './recovery.ts';
 import type {Segment} from './segment.ts';
@@ -139,6 +139,10 @@ async function cut(
 	{end, header}: {end: number; header: Buffer | undefined},
 	storage: Storage,
 ): Promise<void> {
+	if (header || end < segment.end) {
+		checkLinks(segment.path, storage);
+	}
+
 	const descriptor = storage.open(segment.path, 'update');
 	try {
 		if (header) {
