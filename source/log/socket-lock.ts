@@ -22,6 +22,8 @@ type Attempt = {
 // 104 bytes on macOS and the BSDs, 108 elsewhere, with the final zero. Node 20 cuts a longer path without a word.
 const addressBytes = 103;
 
+const probesAtOnce = 32;
+
 // File systems of one host's kernel, by `statfs`: ext2-4, xfs, btrfs, tmpfs, overlay, f2fs, zfs.
 const localFileSystems = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0xf2f52010, 0x2fc12fc1]);
 
@@ -128,14 +130,13 @@ function appear({directory, storage}: Attempt, name: string): Rival | undefined 
 /** The rival to report: an owner rather than one that only tries. */
 async function findRival(attempt: Attempt, ownName: string): Promise<Rival | undefined> {
 	const names = listClaims(attempt, {temporary: false}).filter(name => name !== ownName);
-	const found = await Promise.all(names.map(name => probe(attempt, name)));
-	const rivals = found.filter(rival => rival !== undefined);
+	const rivals = await probeAll(attempt, names);
 	return rivals.find(rival => !rival.isPassing) ?? rivals[0];
 }
 
 /** Removes the sockets of processes that died before their claim was visible. */
 async function sweep(attempt: Attempt): Promise<void> {
-	await Promise.all(listClaims(attempt, {temporary: true}).map(name => probe(attempt, name)));
+	await probeAll(attempt, listClaims(attempt, {temporary: true}));
 }
 
 /** Only a socket is a claim: a file or link of that name is somebody else's. */
@@ -143,6 +144,18 @@ function listClaims({directory, storage}: Attempt, {temporary}: {temporary: bool
 	return storage
 		.list(directory)
 		.filter(name => parseClaimName(name)?.temporary === temporary && storage.kind(join(directory, name)) === 'socket');
+}
+
+/** Looks at claims and gives the rivals among them; so many at a time that there are descriptors for it. */
+async function probeAll(attempt: Attempt, names: string[]): Promise<Rival[]> {
+	const rivals: Rival[] = [];
+	for (let first = 0; first < names.length; first += probesAtOnce) {
+		const group = names.slice(first, first + probesAtOnce);
+		const found = await Promise.all(group.map(name => probe(attempt, name)));
+		rivals.push(...found.filter(rival => rival !== undefined));
+	}
+
+	return rivals;
 }
 
 /** Tells whether a claim may be alive; a dead one is removed. */
