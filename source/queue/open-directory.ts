@@ -6,6 +6,9 @@ import {SegmentLog, type SegmentLogOptions} from '../log/segment-log.ts';
 import type {Storage} from '../storage.ts';
 import {awaitDeparture} from './departures.ts';
 
+/** What tells that a name on the path is there, and no directory. */
+const blockedCodes = ['EEXIST', 'ENOTDIR', 'ENOENT', 'ELOOP'];
+
 /** Takes the directory of a queue, creating it if need be, and recovers its log. Failing, it holds and leaves nothing. */
 export async function openDirectory<T>(
 	directory: string,
@@ -34,9 +37,9 @@ async function createDirectory(path: string, storage: Storage): Promise<void> {
 			}
 		}
 	} catch (error) {
-		const isFile = ['EEXIST', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
-		const advice = isFile
-			? 'A file is in the way: give the path of a directory, or of one to be created.'
+		const isBlocked = blockedCodes.includes((error as NodeJS.ErrnoException).code ?? '');
+		const advice = isBlocked
+			? 'A file, or a link to nowhere, is in the way: give the path of a directory, or of one to be created.'
 			: 'Check that the parent directory may be written.';
 		throw new QueueStorageError('create the directory', path, error, advice);
 	}
