@@ -11,7 +11,9 @@ export const headBytes = 5;
 /** Longer strings are worth the call that counts their UTF-8 bytes; shorter ones count as their length. */
 const shortStringLength = 64;
 
-const builtInErrors = prototypesOf(Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError);
+const builtInErrors = [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError];
+const errorPrototypes = prototypesOf(...builtInErrors);
+const prototypesByErrorName = new Map<string, object>(builtInErrors.map(({name, prototype}) => [name, prototype]));
 
 /** Instances of a subclass, or of another realm, are not among them: the codec would give back something else. */
 const builtIns = prototypesOf(
@@ -66,11 +68,12 @@ function measureObject(value: object, depth: number): number {
 		throw refusedRecord(`is cyclic or nested deeper than ${maxDepth} levels`);
 	}
 
-	if (Array.isArray(value)) {
+	const prototype = Object.getPrototypeOf(value);
+	// The prototype of a plain array is one itself, in every realm; that of a subclass is not.
+	if (Array.isArray(value) && Array.isArray(prototype)) {
 		return measureItems(value, depth);
 	}
 
-	const prototype = Object.getPrototypeOf(value);
 	return prototype === Object.prototype || prototype === null
 		? measureProperties(value, depth)
 		: measureBuiltIn(value, prototype, depth);
@@ -112,7 +115,7 @@ function measureBuiltIn(value: object, prototype: object, depth: number): number
 	}
 
 	if (ArrayBuffer.isView(value) || types.isArrayBuffer(value)) {
-		return headBytes + value.byteLength;
+		return measureBytes(value, depth);
 	}
 
 	if (types.isDate(value)) {
@@ -134,15 +137,37 @@ function measureBuiltIn(value: object, prototype: object, depth: number): number
 	return measureError(value, prototype, depth);
 }
 
+function measureBytes(value: ArrayBufferView | ArrayBuffer, depth: number): number {
+	if (isDetached(ArrayBuffer.isView(value) ? value.buffer : value)) {
+		throw refuse('bytes that were transferred away', depth);
+	}
+
+	return headBytes + value.byteLength;
+}
+
+/** A buffer that was transferred to another thread has no bytes, and cannot be read any more. */
+function isDetached(buffer: ArrayBufferLike): boolean {
+	if (buffer.byteLength > 0) {
+		return false;
+	}
+
+	try {
+		buffer.slice(0);
+		return false;
+	} catch {
+		return true;
+	}
+}
+
 /** Name, message and cause are kept of the language's own errors. */
 function measureError(value: object, prototype: object, depth: number): number {
-	if (value instanceof Error && builtInErrors.has(prototype)) {
+	if (value instanceof Error && errorPrototypes.has(prototype)) {
 		const {name, message, cause} = value;
-		if (!isErrorName(name) || typeof message !== 'string') {
+		if (!isErrorName(name, prototype) || typeof message !== 'string') {
 			throw refuse('an error with a name or message that cannot be stored', depth);
 		}
 
-		return measureItems([name, message, cause], depth);
+		return measureProperties({name, message, cause}, depth);
 	}
 
 	if (isObjectPrototype(prototype)) {
@@ -153,9 +178,17 @@ function measureError(value: object, prototype: object, depth: number): number {
 	throw refuse(`an instance of ${name}, which would come back as a plain object; put a plain object`, depth);
 }
 
-/** msgpackr looks a name up among the constructors it knows: `constructor` or `AggregateError` would come back as another thing. */
-function isErrorName(name: unknown): boolean {
-	return typeof name === 'string' && name !== 'AggregateError' && !(name in Object.prototype);
+/**
+ * Whether an error comes back as one of its class. msgpackr looks its name up among the constructors it knows, and takes
+ * `Error` for others: `constructor` or `AggregateError` would come back as another thing.
+ */
+function isErrorName(name: unknown, prototype: object): boolean {
+	return (
+		typeof name === 'string' &&
+		name !== 'AggregateError' &&
+		!(name in Object.prototype) &&
+		(prototypesByErrorName.get(name) ?? Error.prototype) === prototype
+	);
 }
 
 /** Whether it is another realm's `Object.prototype`, as in a `vm` context: what inherits from it is a plain object. */
