@@ -21,7 +21,7 @@ export type RecoveryReport = {
 	/** Segments that hold them, and their length in bytes. */
 	segments: number;
 	bytes: number;
-	/** Bytes of a last write that a crash had left incomplete, cut off. */
+	/** Bytes behind the last block that a crash had left: of an incomplete write, or zeros written ahead. They were cut off. */
 	truncatedBytes: number;
 	/** Segments removed because all their records were done, where a crash had come first. */
 	reclaimedSegments: number;

@@ -58,6 +58,11 @@ export class SegmentList {
 		return this.#segments.reduce((sum, {end}) => sum + end, 0);
 	}
 
+	/** Bytes that were written ahead, for blocks to come. */
+	get reservedBytes(): number {
+		return this.#writer?.reservedBytes ?? 0;
+	}
+
 	/** Where the log ends now. */
 	get end(): Checkpoint['end'] {
 		return endOf(this.#segments, this.#nextSequence);
@@ -100,6 +105,13 @@ export class SegmentList {
 		this.#nextSequence += records;
 		this.#recordsEnd = this.#nextSequence;
 		return {segment, ...place, offset, bytes: segment.end - offset};
+	}
+
+	/** Cuts off what was written ahead of the blocks: the file is to be synced once more. */
+	trim(): void {
+		if (this.#writer?.trim()) {
+			this.#writer.segment.isDirty = true;
+		}
 	}
 
 	/** Finishes the active segment: what is appended next goes into a fresh one. */

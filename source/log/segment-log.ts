@@ -18,6 +18,8 @@ export type SegmentLogOptions<T> = {
 	codec: Codec<T>;
 	/** Roll after this many bytes. */
 	segmentBytes: number;
+	/** Bound of all files, which zeros written ahead keep too. */
+	maxBytes: number;
 	onCorruption: 'quarantine' | 'throw';
 	storage: Storage;
 	/** Told of damage that was set aside. */
@@ -167,9 +169,14 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		return this.#segments.bytes;
 	}
 
-	/** Bytes of all files: segments, checkpoint and quarantine. */
+	/** Bytes of all files, segments, checkpoint and quarantine, but for those written ahead. */
+	get contentBytes(): number {
+		return this.#segments.bytes + this.#progress.bytes + this.#copies.bytes;
+	}
+
+	/** Bytes of all files. */
 	get diskBytes(): number {
-		return this.bytes + this.#progress.bytes + this.#copies.bytes;
+		return this.contentBytes + this.#segments.reservedBytes;
 	}
 
 	/** Takes note of damage that was set aside, and tells of it. */
@@ -191,7 +198,9 @@ export class SegmentLog<T> implements ReadableLog<T> {
 				this.#roll();
 			}
 
-			return this.#figures.timeWrite(() => this.#segments.append(payload, records.length));
+			const block = this.#figures.timeWrite(() => this.#segments.append(payload, records.length));
+			this.#reserve();
+			return block;
 		} catch (error) {
 			const advice = 'The records stay in memory.';
 			throw error instanceof QueueError
@@ -267,6 +276,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 			}
 
 			this.#createDueCheckpoint();
+			this.#segments.trim();
 			await this.syncRecords();
 			if (this.#progress.isCreated) {
 				await this.#closeCheckpoint();
@@ -304,6 +314,15 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		}
 
 		return payload;
+	}
+
+	/** Makes the syncs to come quicker, where that pays, within the bounds of the file and of all files. */
+	#reserve(): void {
+		const {segmentBytes, maxBytes} = this.#options;
+		const writer = this.#segments.writer!;
+		if (writer.isReserveDue) {
+			writer.reserve(Math.min(segmentBytes - writer.segment.end, maxBytes - this.contentBytes));
+		}
 	}
 
 	/** The checkpoint comes before any segment: it can then move on a full disk, and tell whose a damaged segment is. */

@@ -3,6 +3,11 @@ import type {Storage} from '../storage.ts';
 import type {Segment} from './segment.ts';
 import {writeAll} from './transfer.ts';
 
+/** After so many syncs of few bytes each it pays to write zeros ahead. */
+const smallSyncs = 4;
+const smallSyncBytes = 32 * 1024;
+const zeros = Buffer.alloc(256 * 1024);
+
 /** Appends whole blocks to one segment, at explicit positions: a write that fails leaves no part of a block behind. */
 export class SegmentWriter {
 	readonly segment: Segment;
@@ -11,6 +16,10 @@ export class SegmentWriter {
 	/** Offset up to which a power cut takes nothing. */
 	#syncedEnd = 0;
 	#syncs = 0;
+	/** Offset up to which zeros were written ahead. */
+	#reservedEnd = 0;
+	/** How many of the last syncs were small, without one between that was not. */
+	#smallSyncs = 0;
 	#isClosed = false;
 	/** Set when a part of a failed write could not be cut off: nothing may follow it in this file. */
 	#isSpoiled = false;
@@ -54,6 +63,11 @@ export class SegmentWriter {
 		return this.segment.end > segmentHeaderBytes;
 	}
 
+	/** Bytes of zeros behind the last block. */
+	get reservedBytes(): number {
+		return Math.max(0, this.#reservedEnd - this.segment.end);
+	}
+
 	/** Hands bytes to the operating system: from here on they survive the end of this process. */
 	append(pieces: Uint8Array[]): void {
 		const start = this.segment.end;
@@ -77,12 +91,48 @@ export class SegmentWriter {
 			this.#closeIfIdle();
 		}
 
+		this.#smallSyncs = covered - this.#syncedEnd > smallSyncBytes ? 0 : this.#smallSyncs + 1;
 		this.#syncedEnd = covered;
 		this.segment.isDirty = this.segment.end > covered;
 	}
 
+	/** Whether it pays to write zeros ahead. */
+	get isReserveDue(): boolean {
+		return this.#smallSyncs >= smallSyncs && this.reservedBytes === 0;
+	}
+
+	/**
+	 * Writes zeros ahead, up to `room`: the blocks that take their place leave the length of the file as it is, and are
+	 * forced to the device in less time. Zeros are never a block.
+	 */
+	reserve(room: number): void {
+		const bytes = Math.min(room, zeros.byteLength);
+		if (bytes <= 0) {
+			return;
+		}
+
+		try {
+			this.#reservedEnd = writeAll(this.#storage, this.#descriptor, [zeros.subarray(0, bytes)], this.segment.end);
+		} catch {
+			// The blocks to come make the file longer themselves, if they can.
+			this.#cut(this.segment.end);
+			this.#smallSyncs = 0;
+		}
+	}
+
+	/** Cuts off the zeros behind the last block; true if there were any. */
+	trim(): boolean {
+		const isDue = this.reservedBytes > 0;
+		if (isDue) {
+			this.#cut(this.segment.end);
+		}
+
+		return isDue;
+	}
+
 	/** Gives the descriptor back, once no sync is using it. */
 	close(): void {
+		this.trim();
 		this.#isClosed = true;
 		this.#closeIfIdle();
 	}
@@ -94,6 +144,7 @@ export class SegmentWriter {
 	}
 
 	#cut(end: number): void {
+		this.#reservedEnd = 0;
 		try {
 			this.#storage.truncate(this.#descriptor, end);
 		} catch {

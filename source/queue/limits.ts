@@ -69,7 +69,7 @@ export class Limits<T> {
 	 * @throws QueueFullError when there is no room now.
 	 */
 	checkBytes(bytes: number): void {
-		if (this.#isLifted || this.#log.diskBytes + bytes <= this.#options.maxBytes) {
+		if (this.#isLifted || this.#log.contentBytes + bytes <= this.#options.maxBytes) {
 			return;
 		}
 

@@ -42,6 +42,7 @@ export function logOptions(storage: Storage): SegmentLogOptions<CrashRecord> {
 	return {
 		codec,
 		segmentBytes: 1500,
+		maxBytes: Number.POSITIVE_INFINITY,
 		onCorruption: 'quarantine',
 		storage,
 		report() {},

@@ -103,6 +103,7 @@ function optionsOf(options: Partial<SegmentLogOptions<TestRecord>>): SegmentLogO
 	return {
 		codec,
 		segmentBytes,
+		maxBytes: Number.POSITIVE_INFINITY,
 		onCorruption: 'quarantine',
 		storage: memoryStorage().storage,
 		report() {},

@@ -31,6 +31,7 @@ export async function openLog(
 	const log = await SegmentLog.open<TestRecord>(directory, {
 		codec: msgpackCodec(),
 		segmentBytes: 4096,
+		maxBytes: Number.POSITIVE_INFINITY,
 		onCorruption: 'quarantine',
 		storage: fileSystem,
 		report: corruption => corruptions.push(corruption),

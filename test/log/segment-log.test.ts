@@ -1381,3 +1381,42 @@ test('damage is told although its copy cannot be measured', async t => {
 	t.like(corruptions, [{lost: {first: 0, last: 1}}]);
 	t.is(log.diskBytes, before + corruptions[0]!.bytes);
 });
+
+test('zeros written ahead count as disk, keep its bounds, are no damage after a crash, and go at the close', async t => {
+	const directory = temporaryDirectory(t);
+	const maxBytes = checkpointFileBytes + 2500;
+	const {log} = await openLog(t, directory, {maxBytes});
+	for (let sequence = 0; sequence < 20; sequence += 2) {
+		log.append(recordsAt(sequence, sequence + 2));
+		await log.syncRecords();
+		t.true(log.diskBytes <= maxBytes);
+	}
+
+	const path = join(directory, nameOf(0));
+	const {end} = log.segments[0]!;
+	const reserved = readFileSync(path).byteLength - end;
+	t.true(reserved > 0);
+	t.is(log.diskBytes, log.contentBytes + reserved);
+
+	const {log: killed, corruptions} = await openLog(t, copyOf(t, directory));
+	t.deepEqual(readAllSync(killed), numbered(0, 20));
+	t.deepEqual(corruptions, []);
+
+	await log.close();
+	t.is(readFileSync(path).byteLength, end);
+	const {log: closed} = await openLog(t, directory);
+	t.true(closed.recovery.isClean);
+	t.deepEqual(readAllSync(closed), numbered(0, 20));
+});
+
+test('a sealed segment keeps no zeros behind its blocks', async t => {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory);
+	for (let sequence = 0; log.segments.length < 2; sequence += 2) {
+		log.append(recordsAt(sequence, sequence + 2));
+		await log.syncRecords();
+	}
+
+	const [sealed] = log.segments;
+	t.is(readFileSync(sealed!.path).byteLength, sealed!.end);
+});

@@ -105,3 +105,70 @@ test('reopened, it goes on at the end that it is told', t => {
 	t.is(readFileSync(writer.segment.path).toString('latin1', segmentHeaderBytes), 'firstsecond');
 	again.close();
 });
+
+/** Appends and syncs blocks of 100 bytes. */
+async function appendAndSync(writer: SegmentWriter, times: number): Promise<void> {
+	for (let left = times; left > 0; left--) {
+		writer.append([Buffer.alloc(100, 7)]);
+		await writer.sync();
+	}
+}
+
+test('where syncs are small, and only there, zeros are written ahead, and cut off at the end', async t => {
+	const {writer, storage} = createWriter(t);
+	const bytes = () => storage.stat(writer.segment.path)!.bytes;
+	await appendAndSync(writer, 3);
+	t.false(writer.isReserveDue);
+	await appendAndSync(writer, 1);
+	t.true(writer.isReserveDue);
+	writer.append([Buffer.alloc(100_000, 7)]);
+	await writer.sync();
+	t.false(writer.isReserveDue);
+	await appendAndSync(writer, 4);
+	writer.reserve(1000);
+	t.is(writer.reservedBytes, 1000);
+	t.is(bytes(), writer.segment.end + 1000);
+	t.true(
+		readFileSync(writer.segment.path)
+			.subarray(writer.segment.end)
+			.every(byte => byte === 0),
+	);
+	t.false(writer.isReserveDue);
+	writer.append([Buffer.alloc(900, 7)]);
+	t.is(writer.reservedBytes, 100);
+	writer.append([Buffer.alloc(900, 7)]);
+	t.is(writer.reservedBytes, 0);
+	t.true(writer.isReserveDue);
+	writer.reserve(10_000_000);
+	t.is(writer.reservedBytes, 256 * 1024);
+	t.true(writer.trim());
+	t.false(writer.trim());
+	t.is(bytes(), writer.segment.end);
+	writer.reserve(0);
+	t.is(bytes(), writer.segment.end);
+	writer.reserve(10);
+	writer.close();
+	t.is(bytes(), writer.segment.end);
+});
+
+test('zeros that the device has no room for are given up for a while, and no block is', async t => {
+	const {writer, storage, inject} = createWriter(t);
+	await appendAndSync(writer, 4);
+	inject({method: 'write', code: 'ENOSPC', take: () => 50});
+	writer.reserve(1000);
+	t.is(writer.reservedBytes, 0);
+	t.is(storage.stat(writer.segment.path)!.bytes, writer.segment.end);
+	t.false(writer.isReserveDue);
+	await appendAndSync(writer, 4);
+	t.true(writer.isReserveDue);
+});
+
+test('a write that fails takes the zeros behind it along', async t => {
+	const {writer, inject} = createWriter(t);
+	await appendAndSync(writer, 4);
+	writer.reserve(1000);
+	inject({method: 'write', code: 'EIO', take: () => 3});
+	t.throws(() => writer.append([Buffer.alloc(100, 7)]), {code: 'EIO'});
+	t.is(writer.reservedBytes, 0);
+	t.is(readFileSync(writer.segment.path).byteLength, writer.segment.end);
+});
