@@ -76,7 +76,7 @@ export class SegmentList {
 	/** Whether a block of so many bytes needs a fresh segment: the first block of one always has room. */
 	needsRoll(blockBytes: number, segmentBytes: number): boolean {
 		const writer = this.#writer ?? this.#reopenLast();
-		return !writer || writer.isSpoiled || (writer.hasBlocks && writer.segment.end + blockBytes > segmentBytes);
+		return !writer || (writer.hasBlocks && writer.segment.end + blockBytes > segmentBytes);
 	}
 
 	/** Starts the next segment. */
@@ -84,15 +84,15 @@ export class SegmentList {
 		const {directory, queueId, codecName, storage} = this.#place;
 		const segment = segmentAt(directory, queueId, this.#nextSequence, 0);
 		this.#removeFrom(segment.firstSequence);
-		const writer = SegmentWriter.create(segment, {queueId, firstSequence: segment.firstSequence, codecName}, storage);
 		this.seal();
-		this.#writer = writer;
 		const last = this.#segments.at(-1);
 		if (last) {
 			last.next = segment;
 		}
 
+		// It is listed before it is whole, so that what is left of it can be removed.
 		this.#segments.push(segment);
+		this.#writer = SegmentWriter.create(segment, {queueId, firstSequence: segment.firstSequence, codecName}, storage);
 	}
 
 	/** Appends a block to the active segment: from here on it survives the end of this process. All or nothing. */
@@ -119,6 +119,19 @@ export class SegmentList {
 		this.#writer?.close();
 		this.#writer = undefined;
 		this.#isLastUsable = false;
+	}
+
+	/**
+	 * Ends the active segment after a write that failed: nothing follows in its file, which can go when its records are
+	 * done. On a full disk that may be all there is to free. One that has no block yet goes at once.
+	 */
+	giveUpActive(): void {
+		this.seal();
+		try {
+			this.#removeFrom(this.#nextSequence);
+		} catch {
+			// It goes when its name is needed.
+		}
 	}
 
 	/** Takes back what was appended from a sequence on; a fresh segment follows. */

@@ -202,6 +202,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 			this.#reserve();
 			return block;
 		} catch (error) {
+			this.#segments.giveUpActive();
+			this.#progress.markDue();
 			const advice = 'The records stay in memory.';
 			throw error instanceof QueueError
 				? error

@@ -8,7 +8,10 @@ const smallSyncs = 4;
 const smallSyncBytes = 32 * 1024;
 const zeros = Buffer.alloc(256 * 1024);
 
-/** Appends whole blocks to one segment, at explicit positions: a write that fails leaves no part of a block behind. */
+/**
+ * Appends whole blocks to one segment, at explicit positions. What a failed write leaves behind is cut off, if that can be
+ * done, and nothing may follow it: the segment ends there.
+ */
 export class SegmentWriter {
 	readonly segment: Segment;
 	readonly #storage: Storage;
@@ -21,8 +24,6 @@ export class SegmentWriter {
 	/** How many of the last syncs were small, without one between that was not. */
 	#smallSyncs = 0;
 	#isClosed = false;
-	/** Set when a part of a failed write could not be cut off: nothing may follow it in this file. */
-	#isSpoiled = false;
 
 	private constructor(segment: Segment, storage: Storage, descriptor: number) {
 		this.segment = segment;
@@ -30,14 +31,13 @@ export class SegmentWriter {
 		this.#descriptor = descriptor;
 	}
 
-	/** Creates the file with its header; a file that cannot be given its header is removed again. */
+	/** Creates the file with its header. Where that fails, a file without one may be left. */
 	static create(segment: Segment, header: Omit<SegmentHeader, 'version'>, storage: Storage): SegmentWriter {
 		const writer = new SegmentWriter(segment, storage, storage.open(segment.path, 'create'));
 		try {
 			writer.append([encodeSegmentHeader(header)]);
 		} catch (error) {
 			writer.close();
-			storage.unlink(segment.path);
 			throw error;
 		}
 
@@ -53,10 +53,6 @@ export class SegmentWriter {
 
 	get syncedEnd(): number {
 		return this.#syncedEnd;
-	}
-
-	get isSpoiled(): boolean {
-		return this.#isSpoiled;
 	}
 
 	get hasBlocks(): boolean {
@@ -148,7 +144,7 @@ export class SegmentWriter {
 		try {
 			this.#storage.truncate(this.#descriptor, end);
 		} catch {
-			this.#isSpoiled = true;
+			// Its readers stop before it, and a crash makes of it a torn tail.
 		}
 	}
 }

@@ -129,8 +129,19 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		bug: 'a segment that could not be given its header is left behind',
-		edits: [{file: 'log/segment-writer.ts', find: 'storage.unlink(segment.path);', replace: ''}],
-		killers: ['reliability/faults'],
+		edits: [
+			{
+				file: 'log/segment-list.ts',
+				find: 'try {\n\t\t\tthis.#removeFrom(this.#nextSequence);',
+				replace: 'try {',
+			},
+		],
+		killers: ['log/segment-log', 'reliability/faults'],
+	},
+	{
+		bug: 'appending goes on in a file that has refused a block',
+		edits: [{file: 'log/segment-log.ts', find: 'this.#segments.giveUpActive();', replace: ''}],
+		killers: ['log/segment-log', 'queue/failing-storage'],
 	},
 	{
 		bug: 'damage is passed over without a word',

@@ -993,18 +993,65 @@ test('a segment that could not be opened to be synced is synced by the next call
 	);
 });
 
-test('a segment without a block whose sync failed does not stand in the way of the next', async t => {
-	const directory = temporaryDirectory(t);
-	const {storage, inject} = faultyStorage();
-	const {log} = await openLog(t, directory, {storage});
-	inject({method: 'write', file: nameOf(0), nth: 2, code: 'ENOSPC'});
-	t.throws(() => log.append(recordsAt(0, 2)), {instanceOf: QueueStorageError});
-	t.deepEqual(segmentNames(directory), [nameOf(0)]);
-	inject({method: 'sync', file: nameOf(0), code: 'EIO'});
-	await t.throwsAsync(log.syncRecords());
-	log.append(recordsAt(0, 2));
-	t.deepEqual(readAllSync(log), numbered(0, 2));
-	t.is(log.segments.length, 1);
+test('a segment that got no header, or no block, goes at once, or when its name is needed', async t => {
+	for (const nth of [1, 2]) {
+		for (const isRemovable of [true, false]) {
+			const directory = temporaryDirectory(t);
+			const {storage, inject, pending} = faultyStorage();
+			const {log} = await openLog(t, directory, {storage});
+			inject({method: 'write', file: nameOf(0), nth, code: 'ENOSPC', take: bytes => bytes - 1});
+			if (!isRemovable) {
+				inject({method: 'unlink', file: nameOf(0), code: 'EIO'});
+				inject({method: 'truncate', file: nameOf(0), code: 'EIO'});
+			}
+
+			t.throws(() => log.append(recordsAt(0, 2)), {instanceOf: QueueStorageError, message: /ENOSPC/});
+			t.is(pending(), 0);
+			t.deepEqual(segmentNames(directory), isRemovable ? [] : [nameOf(0)]);
+			const {log: killed} = await openLog(t, copyOf(t, directory));
+			t.is(killed.nextSequence, 0);
+			log.append(recordsAt(0, 2));
+			await log.sync();
+			t.deepEqual(readAllSync(log), numbered(0, 2));
+			t.is(log.segments.length, 1);
+		}
+	}
+});
+
+test('a file that refused a block takes none any more, and goes when its records are done, though it is the last', async t => {
+	for (const isDoneBefore of [true, false]) {
+		const directory = temporaryDirectory(t);
+		const {storage, inject} = faultyStorage();
+		let reclaimed = () => {};
+		const reclaiming = new Promise<void>(resolve => {
+			reclaimed = resolve;
+		});
+		const {log} = await openLog(t, directory, {storage, reclaimed});
+		const finish = () => {
+			readAllSync(log);
+			log.markDone(4);
+			log.writeCheckpoint();
+		};
+		appendBlocks(log, 2);
+		if (isDoneBefore) {
+			finish();
+		}
+
+		inject({method: 'write', file: nameOf(0), code: 'ENOSPC'});
+		t.throws(() => log.append(recordsAt(4, 6)), {instanceOf: QueueStorageError});
+		t.deepEqual(segmentNames(directory), [nameOf(0)]);
+		if (isDoneBefore) {
+			log.writeCheckpoint();
+		} else {
+			finish();
+		}
+
+		await reclaiming;
+		t.deepEqual(segmentNames(directory), []);
+		appendBlocks(log, 1);
+		t.deepEqual(segmentNames(directory), [nameOf(4)]);
+		t.deepEqual(readAllSync(log), numbered(4, 6));
+	}
 });
 
 test('a segment spoiled before its first block does not stand in the way of the next', async t => {

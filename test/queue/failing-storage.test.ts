@@ -54,7 +54,53 @@ function withStorage(storage: Storage, options: DiskQueueOptions<number>): DiskQ
 	return {...options, storage};
 }
 
+/** A file system with room for so many bytes. */
+function smallStorage(capacity: number): Storage {
+	const paths = new Map<number, string>();
+	const lengths = new Map<string, number>();
+	return {
+		...fileSystem,
+		open(path, how) {
+			const descriptor = fileSystem.open(path, how);
+			paths.set(descriptor, path);
+			return descriptor;
+		},
+		write(descriptor, pieces, position) {
+			const path = paths.get(descriptor)!;
+			const end = position + pieces.reduce((sum, {byteLength}) => sum + byteLength, 0);
+			const before = lengths.get(path) ?? 0;
+			const used = [...lengths.values()].reduce((sum, length) => sum + length, 0);
+			if (used - before + end > capacity) {
+				throw systemError('ENOSPC', 'write');
+			}
+
+			lengths.set(path, Math.max(before, end));
+			return fileSystem.write(descriptor, pieces, position);
+		},
+		unlink(path) {
+			fileSystem.unlink(path);
+			lengths.delete(path);
+		},
+	};
+}
+
 for (const durability of durabilities) {
+	test(`${durability}: a disk filled by one file has room again when its records are done`, async t => {
+		const options = withStorage(smallStorage(300_000), {durability, cacheSize: 16});
+		const queue = await openQueue<number>(t, options);
+		const full = pEvent(queue, 'full' as never);
+		const put = queue.putMany(range(0, 100_000));
+		await full;
+		t.is(queue.stats().segments, 1);
+		const records: number[] = [];
+		while (records.length < 100_000) {
+			records.push(...(await queue.getMany(1000)));
+		}
+
+		t.true(records.every((record, index) => record === index));
+		await put;
+	});
+
 	test(`${durability}: a full disk makes puts wait, lets gets go on, and writing resumes by itself`, async t => {
 		const {storage, fail} = failingStorage();
 		const queue = await openQueue<number>(t, withStorage(storage, {durability, cacheSize: 4}));
