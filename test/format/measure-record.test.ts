@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import {QueueRecordError} from '../../source/errors.ts';
 import {msgpackCodec} from '../../source/format/codec.ts';
 import {measureRecord} from '../../source/format/measure-record.ts';
+import {detached} from '../helpers/unstorable.ts';
 import {anyValue} from '../helpers/values.ts';
 
 class Order {
@@ -23,12 +24,6 @@ cyclic.self = cyclic;
 
 const nested = (levels: number) => JSON.parse(`${'['.repeat(levels)}1${']'.repeat(levels)}`);
 const named = (name: unknown) => Object.assign(new Error('x'), {name});
-
-/** Gives its bytes away, as to another thread. */
-function detached<View extends ArrayBufferView<ArrayBuffer>>(view: View): View {
-	structuredClone(view.buffer, {transfer: [view.buffer]});
-	return view;
-}
 
 /** What is refused, and the words that say where and why. */
 const refused: Array<[string, unknown, RegExp]> = [
