@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import {performance} from 'node:perf_hooks';
 
 const blockBytes = 512;
+const warmUpMilliseconds = 400;
 
 /** What some work took: time on the clock, and of all processors. */
 export type Cost = {seconds: number; cpuSeconds: number};
@@ -12,6 +13,14 @@ export async function costOf(work: () => unknown): Promise<Cost> {
 	await work();
 	const {user, system} = process.cpuUsage(cpuStart);
 	return {seconds: (performance.now() - start) / 1000, cpuSeconds: (user + system) / 1e6};
+}
+
+/** Does some work, each time in a directory of its own, until the code is warm: for as long with every system. */
+export async function warmUp(directory: string, work: (directory: string) => Promise<unknown>): Promise<void> {
+	const start = performance.now();
+	for (let count = 1; count === 1 || performance.now() - start < warmUpMilliseconds; count++) {
+		await work(subdirectory(directory, `warm-up-${count}`));
+	}
 }
 
 /** How fast records went through all of some work. Processor time scatters less on a machine that does other things. */

@@ -1,4 +1,4 @@
-import {costOf, diskBytes, peakRssBytes, ratesOf, subdirectory} from '../gauges.ts';
+import {costOf, diskBytes, peakRssBytes, ratesOf, subdirectory, warmUp} from '../gauges.ts';
 import {batchSizes, type RecordKind, recordKinds, warmUpRecords} from '../records.ts';
 import {loadSystem, type SystemName} from '../systems/index.ts';
 import type {Setting} from '../systems/system.ts';
@@ -15,7 +15,7 @@ export const fill: Workload<FillParameters> = {
 	],
 	async measure(parameters, directory) {
 		const records = warmUpRecords[parameters.setting.kind];
-		await fillAndDrain({...parameters, records}, subdirectory(directory, 'warm-up'));
+		await warmUp(directory, place => fillAndDrain({...parameters, records}, place));
 		const figures = await fillAndDrain(parameters, subdirectory(directory, 'measured'));
 		return {figures: {...figures, peakRssBytes: peakRssBytes()}};
 	},

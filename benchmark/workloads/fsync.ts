@@ -1,4 +1,4 @@
-import {type Cost, costOf, peakRssBytes, ratesOf, subdirectory} from '../gauges.ts';
+import {type Cost, costOf, peakRssBytes, ratesOf, subdirectory, warmUp} from '../gauges.ts';
 import {recordKinds} from '../records.ts';
 import {loadSystem, type SystemName} from '../systems/index.ts';
 import type {Setting} from '../systems/system.ts';
@@ -7,14 +7,14 @@ import type {Case, Row, Workload} from '../workload.ts';
 export type FsyncParameters = {system: SystemName; producers: number; records: number};
 
 const {make} = recordKinds.A;
-const warmUpRecordsEach = 20;
+const warmUpRecordsEach = 200;
 
 export const fsync: Workload<FsyncParameters> = {
 	title: 'Puts that survive a power cut',
-	cases: sized => [fsyncCase(64, sized(32_000, 6400), 1.1), fsyncCase(1, sized(2000, 200), 0.8)],
+	cases: sized => [fsyncCase(64, sized(64_000, 12_800), 1.1), fsyncCase(1, sized(4000, 400), 0.8)],
 	async measure(parameters, directory) {
 		const {producers, records} = parameters;
-		await putAll({...parameters, records: producers * warmUpRecordsEach}, subdirectory(directory, 'warm-up'));
+		await warmUp(directory, place => putAll({...parameters, records: producers * warmUpRecordsEach}, place));
 		const cost = await putAll(parameters, subdirectory(directory, 'measured'));
 		return {figures: {...ratesOf(records, [cost]), peakRssBytes: peakRssBytes()}};
 	},

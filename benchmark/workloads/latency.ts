@@ -12,7 +12,7 @@ import type {Row, Workload} from '../workload.ts';
 export type LatencyParameters = {system: SystemName; durability: Durability; records: number};
 
 const {make, check} = recordKinds.A;
-const warmUpRecords = 2000;
+const warmUpRecords = 10_000;
 
 export const latency: Workload<LatencyParameters> = {
 	title: 'Latency of a queue that is nearly empty',

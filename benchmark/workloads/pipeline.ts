@@ -2,7 +2,7 @@ import {once} from 'node:events';
 import {Readable, Writable} from 'node:stream';
 import {pipeline as runStreams} from 'node:stream/promises';
 import type {DiskQueueStream, Durability} from 'disq';
-import {type Cost, costOf, diskBytes, peakRssBytes, ratesOf, subdirectory} from '../gauges.ts';
+import {type Cost, costOf, diskBytes, peakRssBytes, ratesOf, subdirectory, warmUp} from '../gauges.ts';
 import {batchSizes, type RecordKind, type Records, recordKinds, warmUpRecords} from '../records.ts';
 import {loadSystem, type SystemName} from '../systems/index.ts';
 import type {Case, Figures, Goal, Row, Workload} from '../workload.ts';
@@ -31,7 +31,7 @@ export const pipeline: Workload<PipelineParameters> = {
 	],
 	async measure(parameters, directory) {
 		const records = warmUpRecords[parameters.kind];
-		await runAll({...parameters, records}, subdirectory(directory, 'warm-up'));
+		await warmUp(directory, place => runAll({...parameters, records}, place));
 		const figures = await runAll(parameters, subdirectory(directory, 'measured'));
 		return {figures: {...figures, peakRssBytes: peakRssBytes()}};
 	},
