@@ -113,12 +113,8 @@ export class CheckpointFile {
 		return quarantineFile(this.#path, this.#storage);
 	}
 
-	/** Creates the file, with room for all slots and a first state, unless it is there. */
+	/** Creates the file, with room for all slots and a first state. It must not be there. */
 	create(state: CheckpointState): void {
-		if (this.#descriptor !== undefined) {
-			return;
-		}
-
 		const descriptor = this.#storage.open(this.#path, 'create');
 		const bytes = Buffer.alloc(checkpointFileBytes);
 		const slot = this.#freeSlot();

@@ -27,9 +27,8 @@ export function listSegments(directory: string, storage: Storage): FoundSegment[
 		const firstSequence = parseSegmentFileName(name);
 		const path = join(directory, name);
 		if (firstSequence !== undefined) {
-			found.push({firstSequence, path, bytes: checkKind(path, 'file', storage)});
+			found.push({firstSequence, path, bytes: checkKind(path, 'file', storage).bytes});
 		} else if (name === checkpointFileName) {
-			checkKind(path, 'file', storage);
 			checkLinks(path, storage);
 		} else if (name === quarantineDirectoryName) {
 			checkKind(path, 'directory', storage);
@@ -45,20 +44,24 @@ export function listSegments(directory: string, storage: Storage): FoundSegment[
 	return found;
 }
 
-/** Checks what a name is, and gives its length. */
-function checkKind(path: string, kind: 'file' | 'directory', storage: Storage): number {
+/** Checks what a name is, and gives more of it. */
+function checkKind(
+	path: string,
+	kind: 'file' | 'directory',
+	storage: Storage,
+): NonNullable<ReturnType<Storage['stat']>> {
 	const stat = storage.stat(path);
 	if (stat?.kind !== kind) {
 		const what = kind === 'file' ? 'not a regular file' : 'not a directory';
 		throw notOurs(path, 'ENOTSUP', what, 'Nothing was changed. Put there what the name says, or move it away.');
 	}
 
-	return stat.bytes;
+	return stat;
 }
 
 /** A file that is written to in place must have no second name: it would be changed under that one too. */
 export function checkLinks(path: string, storage: Storage): void {
-	const links = storage.stat(path)?.links ?? 1;
+	const {links} = checkKind(path, 'file', storage);
 	if (links > 1) {
 		const what = `a file with ${links} names (hard links)`;
 		throw notOurs(path, 'EMLINK', what, 'It was not changed. Put a copy of its own in its place.');

@@ -75,22 +75,26 @@ export function quarantineBytes(
 	try {
 		const directory = makeQuarantine(dirname(segment.path), storage);
 		const name = `${copyPrefix(segment.path)}${from}`;
-		for (let attempt = 0; ; attempt++) {
-			const path = join(directory, attempt === 0 ? `${name}.bad` : `${name}-${attempt}.bad`);
-			const stat = storage.stat(path);
-			if (stat === undefined) {
-				copyBytes(segment.path, path, {from, to}, storage);
-				return path;
-			}
-
-			// Of an older damage there, or of a copy that a crash came in the way of, the bytes are others.
-			if (stat.kind === 'file' && stat.bytes === to - from && isCopy(segment.path, path, {from, to}, storage)) {
-				return path;
-			}
+		let path = join(directory, `${name}.bad`);
+		for (let attempt = 1; isOther(segment.path, path, {from, to}, storage); attempt++) {
+			path = join(directory, `${name}-${attempt}.bad`);
 		}
+
+		if (!storage.stat(path)) {
+			copyBytes(segment.path, path, {from, to}, storage);
+		}
+
+		return path;
 	} catch {
 		return undefined;
 	}
+}
+
+/** Whether a name is taken by other bytes: of older damage there, or of a copy that a crash came in the way of. */
+function isOther(source: string, path: string, range: {from: number; to: number}, storage: Storage): boolean {
+	const stat = storage.stat(path);
+	const isLike = stat?.kind === 'file' && stat.bytes === range.to - range.from;
+	return stat !== undefined && !(isLike && isCopy(source, path, range, storage));
 }
 
 /** Makes a copy anew, if there is room for it: after a failed sync no later one can vouch for what is there. */

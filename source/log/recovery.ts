@@ -135,7 +135,7 @@ async function finishReclaim(recovery: Recovery): Promise<void> {
 
 /** From here on a power cut leaves in quarantine what was put there. */
 async function keepAside({directory, report, storage}: Recovery): Promise<void> {
-	const paths = report.corruptions.flatMap(({quarantine}) => quarantine ?? []);
+	const paths = report.corruptions.map(({quarantine}) => quarantine!);
 	if (paths.length > 0) {
 		await syncQuarantine(directory, paths, storage);
 	}
