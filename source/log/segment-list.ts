@@ -1,5 +1,6 @@
 import {encodeBlockHeader} from '../format/block.ts';
 import type {Checkpoint} from '../format/checkpoint.ts';
+import {encodeSegmentHeader} from '../format/segment-header.ts';
 import type {Storage} from '../storage.ts';
 import type {Recovered} from './recovery.ts';
 import {endOf, type Segment, segmentAt} from './segment.ts';
@@ -84,15 +85,17 @@ export class SegmentList {
 		const {directory, queueId, codecName, storage} = this.#place;
 		const segment = segmentAt(directory, queueId, this.#nextSequence, 0);
 		this.#removeFrom(segment.firstSequence);
+		const writer = SegmentWriter.create(segment, storage);
 		this.seal();
 		const last = this.#segments.at(-1);
 		if (last) {
 			last.next = segment;
 		}
 
-		// It is listed before it is whole, so that what is left of it can be removed.
+		// It is listed before it has its header, so that what is left of it can be removed.
 		this.#segments.push(segment);
-		this.#writer = SegmentWriter.create(segment, {queueId, firstSequence: segment.firstSequence, codecName}, storage);
+		this.#writer = writer;
+		writer.append([encodeSegmentHeader({queueId, firstSequence: segment.firstSequence, codecName})]);
 	}
 
 	/** Appends a block to the active segment: from here on it survives the end of this process. All or nothing. */

@@ -202,8 +202,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 			this.#reserve();
 			return block;
 		} catch (error) {
-			this.#segments.giveUpActive();
-			this.#progress.markDue();
+			this.#giveUpActive();
 			const advice = 'The records stay in memory.';
 			throw error instanceof QueueError
 				? error
@@ -316,6 +315,14 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		}
 
 		return payload;
+	}
+
+	/** With a checkpoint there is something to reclaim, or will be. */
+	#giveUpActive(): void {
+		this.#segments.giveUpActive();
+		if (this.#progress.isCreated) {
+			this.#progress.markDue();
+		}
 	}
 
 	/** Makes the syncs to come quicker, where that pays, within the bounds of the file and of all files. */

@@ -1,4 +1,4 @@
-import {encodeSegmentHeader, type SegmentHeader, segmentHeaderBytes} from '../format/segment-header.ts';
+import {segmentHeaderBytes} from '../format/segment-header.ts';
 import type {Storage} from '../storage.ts';
 import type {Segment} from './segment.ts';
 import {writeAll} from './transfer.ts';
@@ -31,17 +31,9 @@ export class SegmentWriter {
 		this.#descriptor = descriptor;
 	}
 
-	/** Creates the file with its header. Where that fails, a file without one may be left. */
-	static create(segment: Segment, header: Omit<SegmentHeader, 'version'>, storage: Storage): SegmentWriter {
-		const writer = new SegmentWriter(segment, storage, storage.open(segment.path, 'create'));
-		try {
-			writer.append([encodeSegmentHeader(header)]);
-		} catch (error) {
-			writer.close();
-			throw error;
-		}
-
-		return writer;
+	/** Creates the file; its header is the first to be appended. */
+	static create(segment: Segment, storage: Storage): SegmentWriter {
+		return new SegmentWriter(segment, storage, storage.open(segment.path, 'create'));
 	}
 
 	/** Goes on behind the last block of a segment that was closed in order. */

@@ -1467,3 +1467,19 @@ test('a sealed segment keeps no zeros behind its blocks', async t => {
 	const [sealed] = log.segments;
 	t.is(readFileSync(sealed!.path).byteLength, sealed!.end);
 });
+
+test('a file of another that has the name of the next segment is neither written to nor removed', async t => {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory, {segmentBytes: 400});
+	appendBlocks(log, 2);
+	const {nextSequence} = log;
+	const path = join(directory, nameOf(nextSequence));
+	writeFileSync(path, 'theirs');
+	const large = [{id: nextSequence, text: 'x'.repeat(400)}];
+	t.throws(() => log.append(large), {instanceOf: QueueStorageError, message: /EEXIST/});
+	t.is(readFileSync(path, 'utf8'), 'theirs');
+	t.deepEqual(readAllSync(log), numbered(0, nextSequence));
+	rmSync(path);
+	log.append(large);
+	t.is(readAllSync(log).length, 1);
+});
