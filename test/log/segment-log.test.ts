@@ -764,6 +764,24 @@ test('a failed sync is not tried again on that descriptor, and later syncs rejec
 	t.deepEqual(readAllSync(again), numbered(4, 8));
 });
 
+test('of two failed syncs the records of the first still count as lost when those of the second are appended again', async t => {
+	const {storage, inject} = faultyStorage();
+	const {log} = await openLog(t, temporaryDirectory(t), {storage});
+	for (const first of [0, 4]) {
+		appendBlocks(log, 2);
+		inject({method: 'sync', file: nameOf(first), code: 'EIO'});
+		await t.throwsAsync(log.syncRecords(), {instanceOf: QueueStorageError});
+	}
+
+	log.rewindTo(4);
+	appendBlocks(log, 2);
+	await t.throwsAsync(log.syncRecords(), {instanceOf: QueueStorageError, message: /EIO/});
+	t.deepEqual(readAllSync(log), numbered(0, 8));
+	log.markDone(4);
+	await log.syncRecords();
+	t.is(log.durableSequence, 8);
+});
+
 test('a failed sync of a sealed segment is not tried again either', async t => {
 	const {storage, inject, operations} = faultyStorage();
 	const {log} = await openLog(t, temporaryDirectory(t), {segmentBytes: 200, storage});
