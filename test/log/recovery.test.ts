@@ -461,6 +461,21 @@ function damageSlots(directory: string, which: 'newest' | 'all'): void {
 	writeFileSync(path, bytes);
 }
 
+test('a damaged checkpoint that is all there is is put aside, and the log begins anew', async t => {
+	const directory = await closedLog(t);
+	damageSlots(directory, 'all');
+	for (const name of segmentNames(directory)) {
+		rmSync(join(directory, name));
+	}
+
+	const {log} = await openLog(t, directory);
+	t.is(log.recovery.corruptions.length, 1);
+	t.is(log.nextSequence, 0);
+	appendBlocks(log, 1);
+	t.deepEqual(readAllSync(log), numbered(0, 2));
+	await log.close();
+});
+
 test('a torn newest checkpoint costs what was done since the one before, and no record', async t => {
 	const directory = temporaryDirectory(t);
 	const {log} = await openLog(t, directory, {segmentBytes: 400});
