@@ -51,12 +51,14 @@ export function encodeBlockHeader(
 	bytes.writeUInt32LE(0, flagsOffset);
 	bytes.writeBigUInt64LE(BigInt(firstSequence), firstSequenceOffset);
 	bytes.writeDoubleLE(appendedAt, appendedAtOffset);
-	bytes.writeUInt32LE(
-		pieces.reduce((checksum, piece) => crc32(piece, checksum), 0),
-		payloadChecksumOffset,
-	);
+	bytes.writeUInt32LE(checksumOf(pieces), payloadChecksumOffset);
 	bytes.writeUInt32LE(crc32(bytes.subarray(0, headerChecksumOffset), identity), headerChecksumOffset);
 	return bytes;
+}
+
+/** Without the empty pieces: zlib starts anew at one that has no memory at all. */
+function checksumOf(pieces: readonly Uint8Array[]): number {
+	return pieces.reduce((checksum, piece) => (piece.byteLength === 0 ? checksum : crc32(piece, checksum)), 0);
 }
 
 /** The bytes of a payload in pieces. */

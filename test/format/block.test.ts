@@ -35,6 +35,18 @@ test('a header comes back from anywhere in a buffer', t => {
 	});
 });
 
+test('a payload in pieces has the header of the whole, wherever it is cut, also beside pieces without a byte', t => {
+	const empty = [Buffer.alloc(0), Buffer.from(new ArrayBuffer(0)), new Uint8Array(new ArrayBuffer(0))];
+	for (let cut = 0; cut <= payload.byteLength; cut++) {
+		for (const none of empty) {
+			const pieces = [none, payload.subarray(0, cut), none, payload.subarray(cut), none];
+			t.deepEqual(encodeBlockHeader(pieces, place, identity), header);
+		}
+	}
+
+	t.is(empty.length, 3);
+});
+
 test('a header with any byte changed is refused', t => {
 	let cases = 0;
 	for (let offset = 0; offset < header.byteLength; offset++) {
