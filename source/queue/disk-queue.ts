@@ -259,7 +259,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	 * Takes up to `max` records, each until it is settled. Waits as `getMany` does.
 	 *
 	 * ```ts
-	 * for (const {record, ack} of await queue.receiveMany(100, {maxWait: 500})) { … }
+	 * for (const delivery of await queue.receiveMany(100, {maxWait: 500})) delivery.ack();
 	 * ```
 	 */
 	async receiveMany(max: number, options?: GetManyOptions): Promise<Array<Delivery<T>>> {
