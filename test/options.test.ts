@@ -36,22 +36,6 @@ test('the documented default of every option is the one in force', t => {
 	);
 });
 
-test('the README lists every option with type, default, range and meaning', t => {
-	const rows = [
-		...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/^\| `(\w+)` \| ([^|]+) \| ([^|]*) \| ([^|]+) \|$/gm),
-	];
-	const options = new Map(rows.map(([, name, type, value, meaning]) => [name!, {type, value: value!.trim(), meaning}]));
-	for (const [name, value] of Object.entries(defaults)) {
-		const expected = typeof value === 'string' ? `\`'${value}'\`` : `\`${value}\``;
-		t.is(options.get(name)?.value, expected, name);
-		t.is(options.get(name)?.type, typeof value, name);
-	}
-
-	for (const name of ['codec', 'deadLetter', 'objectMode', 'highWaterMark', 'acknowledge', 'until', 'signal']) {
-		t.true(options.has(name), name);
-	}
-});
-
 test('the README names every public method, and every one has a docstring with an example', t => {
 	const readme = readFileSync(join(root, 'README.md'), 'utf8');
 	const source = readFileSync(join(root, 'source/queue/disk-queue.ts'), 'utf8');
@@ -65,16 +49,5 @@ test('the README names every public method, and every one has a docstring with a
 			source,
 		);
 		t.regex(docstring?.[1] ?? '', /`[^`]*queue\b[^`]*`/, `example in the docstring of ${name}`);
-	}
-});
-
-test('the README lists every error code', t => {
-	const readme = readFileSync(join(root, 'README.md'), 'utf8');
-	const codes = [...readFileSync(join(root, 'source/errors.ts'), 'utf8').matchAll(/^\t\| '(QUEUE_\w+)'/gm)].map(
-		([, code]) => code!,
-	);
-	t.true(codes.length > 8);
-	for (const code of codes) {
-		t.true(readme.includes(`\`${code}\``), code);
 	}
 });
