@@ -1,6 +1,7 @@
 import {execFile, spawn} from 'node:child_process';
 import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import {type Block, root} from './pages.ts';
 import {temporaryDirectory} from './temporary-directory.ts';
@@ -55,7 +56,7 @@ export async function compileBlocks(blocks: Block[]): Promise<string> {
 		writeFileSync(join(folder, `${nameOf(block)}.mts`), block.text);
 	}
 
-	const tsc = join(root, 'node_modules/typescript/bin/tsc');
+	const tsc = fileURLToPath(new URL('bin/tsc', import.meta.resolve('typescript/package.json')));
 	return new Promise(resolve => {
 		execFile(process.execPath, [tsc, '-p', folder], {cwd: folder}, (error, stdout, stderr) => {
 			resolve(error ? stdout + stderr || String(error) : '');

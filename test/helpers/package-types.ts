@@ -39,7 +39,7 @@ function writeConfig(): string {
 	const config = join(folder, 'tsconfig.json');
 	const compilerOptions = {
 		...{module: 'nodenext', target: 'es2023', lib: ['es2023', 'esnext.disposable']},
-		...{types: ['node'], typeRoots: [join(root, 'node_modules/@types')], noEmit: true},
+		...{types: ['node'], noEmit: true},
 	};
 	writeFileSync(config, JSON.stringify({compilerOptions, files: [declarations]}));
 	return config;

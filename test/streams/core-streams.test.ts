@@ -1,8 +1,11 @@
 import {execFile} from 'node:child_process';
 import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
 import test from 'ava';
 
 const root = join(import.meta.dirname, '../../..');
+/** Wherever it is installed: a copy of the project may have the packages of its original. */
+const runner = fileURLToPath(new URL('cli.mjs', import.meta.resolve('ava')));
 /** Some of the suites of streams; all of them pass so. */
 const suites = ['readable', 'writable', 'manual', 'interop'];
 
@@ -12,7 +15,7 @@ function runOverCore(): Promise<string> {
 	return new Promise(resolve => {
 		execFile(
 			process.execPath,
-			['node_modules/ava/entrypoints/cli.mjs', '--tap', ...files],
+			[runner, '--tap', ...files],
 			{cwd: root, env: {...process.env, READABLE_STREAM: 'disable'}},
 			(_error, stdout, stderr) => resolve(stdout + stderr),
 		);
