@@ -437,7 +437,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	/** Takes up to `max` deliveries; undefined when no record waits and `isOver`. @internal */
 	async deliver(max: number, isOver: IsOver, signal: AbortSignal): Promise<Array<QueueDelivery<T>> | undefined> {
 		this.#check('get');
-		return this.#engine.takeUntil(isOver, () => this.#engine.deliver(max), {signal});
+		return this.#engine.takeUntil(isOver, () => this.#engine.deliveries.deliver(max), {signal});
 	}
 
 	/** Puts records as one run, see `putMany`. @internal */
@@ -453,12 +453,12 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 
 	/** Says that the next `count` records of a lease are done. Nothing happens once the queue is being saved. @internal */
 	settle(lease: Lease<T>, count: number): void {
-		this.#engine.settle(lease, count);
+		this.#engine.deliveries.settle(lease, count);
 	}
 
 	/** Gives back what is not done of a lease, to its place in the queue. @internal */
 	giveBack(lease: Lease<T>): void {
-		this.#engine.giveBack(lease);
+		this.#engine.deliveries.giveBack(lease);
 	}
 
 	/** Tells a consumer when the queue begins to close; gives what takes it off again. @internal */

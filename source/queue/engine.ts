@@ -3,24 +3,16 @@ import {headBytes} from '../format/measure-record.ts';
 import type {DirectoryLock} from '../log/directory-lock.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
 import type {DeadLetterQueue, ResolvedOptions, WaitOptions} from '../options.ts';
-import {DeadLetters} from './dead-letters.ts';
-import {type DeliveryOwner, QueueDelivery} from './delivery.ts';
+import {Deliveries} from './deliveries.ts';
 import {announceDeparture} from './departures.ts';
 import type {DiskQueueEvents} from './events.ts';
 import {onExit} from './exit-handler.ts';
 import {GetSide} from './get-side.ts';
-import type {Lease} from './lease.ts';
 import {type Drop, Limits} from './limits.ts';
 import {PutSide} from './put-side.ts';
 import type {Delivery, QueueStats} from './queue.ts';
 import {maxBlockBytes, type Reading, RecordStore} from './record-store.ts';
 import {Tasks} from './tasks.ts';
-
-/** Deliveries that may be in flight at once: so many fit a checkpoint, in any order of acks. */
-const maxInFlight = 4096;
-
-/** How long a record waits that the dead-letter queue refused, in milliseconds. */
-const burialRetryDelay = 1000;
 
 /** Records that may be done before the checkpoint is written, within a turn of the event loop. */
 const maxUnwrittenDone = 1024;
@@ -48,10 +40,11 @@ export type EngineParts<T> = {
 };
 
 /** What makes a `DiskQueue` work: its store, its two sides, its turns of the event loop, and its end. */
-export class Engine<T> implements DeliveryOwner<T> {
+export class Engine<T> {
 	readonly store: RecordStore<T>;
 	readonly puts: PutSide<T>;
 	readonly gets: GetSide<T>;
+	readonly deliveries: Deliveries<T>;
 	readonly tasks: Tasks<T>;
 	readonly limits: Limits<T>;
 	/** Bytes of the largest Buffer that fits a block, and is not refused. */
@@ -62,19 +55,17 @@ export class Engine<T> implements DeliveryOwner<T> {
 	readonly #emit: Emit<T>;
 	readonly #wantsEmpty: () => boolean;
 	readonly #deadLetter: DeadLetterTarget<T> | undefined;
-	readonly #deadLetters: DeadLetters<T>;
 	readonly #forgetExit: () => void;
-	readonly #delays = new Set<NodeJS.Timeout>();
 	readonly #leaving = new Set<Promise<unknown>>();
 	readonly #closingListeners = new Set<() => void>();
-	readonly #counts = {dropped: 0, deadLettered: 0};
+	#dropped = 0;
 	#syncTimer: NodeJS.Timeout | undefined;
 	#turn: NodeJS.Immediate | undefined;
 	#isOnDisk: boolean;
 	#isEmpty: boolean;
 	#isShutDown = false;
 	#closing: Promise<void> | undefined;
-	/** From here on leases are not settled any more: what is not done comes back at the next open. */
+	/** From here on the log is being closed, and no turn is taken any more. */
 	#isSaving = false;
 
 	constructor({log, lock, options, deadLetter, emit, wantsEmpty}: EngineParts<T>) {
@@ -96,7 +87,7 @@ export class Engine<T> implements DeliveryOwner<T> {
 			headShare: durability === 'spill' ? 0.5 : 1,
 			dropped: error => this.#emit('error', error as Error),
 		});
-		this.limits = new Limits(this.store, log, {...options, dropped: drop => this.#dropped(drop)});
+		this.limits = new Limits(this.store, log, {...options, dropped: drop => this.#drop(drop)});
 		this.tasks = new Tasks(this.store);
 		this.gets = new GetSide<T>(log.directory, this.store, () => this.#taken());
 		this.puts = new PutSide<T>(this.store, log, {
@@ -109,10 +100,14 @@ export class Engine<T> implements DeliveryOwner<T> {
 			full: cause => this.#emit('full', cause),
 			resume: () => this.#emit('resume'),
 		});
-		this.#deadLetters = new DeadLetters(deadLetter?.queue, {
-			buried: lease => this.#buried(lease),
-			dropped: lease => this.#givenUp(lease),
-			failed: (lease, error) => this.#notBuried(lease, error),
+		this.deliveries = new Deliveries<T>(this.store, {
+			maxAttempts: options.maxAttempts,
+			deadLetter: deadLetter?.queue,
+			attempted: () => this.#writeCheckpoint(),
+			settled: () => this.#settled(),
+			returned: () => this.#returned(),
+			dropped: drop => this.#drop(drop),
+			failed: error => this.#emit('error', error as Error),
 		});
 		this.#forgetExit = onExit(() => this.#saveNow());
 	}
@@ -166,31 +161,9 @@ export class Engine<T> implements DeliveryOwner<T> {
 		return record;
 	}
 
-	/** Takes up to `max` records to be delivered. The attempt is counted where a killed process cannot take it back. */
-	deliver(max: number): Array<QueueDelivery<T>> | undefined {
-		const deliveries: Array<QueueDelivery<T>> = [];
-		try {
-			for (let next = this.#deliverOne(); next; next = deliveries.length < max ? this.#deliverOne() : undefined) {
-				deliveries.push(next);
-			}
-		} catch (error) {
-			// What is delivered is delivered; the next call meets the error again.
-			if (deliveries.length === 0) {
-				throw error;
-			}
-		}
-
-		if (deliveries.length === 0) {
-			return undefined;
-		}
-
-		this.#writeCheckpoint();
-		return deliveries;
-	}
-
-	/** The same for a call that is over when the queue is. */
+	/** Takes up to `max` records to be delivered, for a call that is over when the queue is. */
 	receive(max: number): Array<Delivery<T>> | undefined {
-		const deliveries = this.deliver(max);
+		const deliveries = this.deliveries.deliver(max);
 		if (!deliveries && this.#isShutDown && this.store.size === 0 && this.store.inFlight === 0) {
 			throw new QueueShutDownError('receive', this.#log.directory);
 		}
@@ -202,53 +175,6 @@ export class Engine<T> implements DeliveryOwner<T> {
 	takeUntil<R>(isOver: IsOver, take: () => R | undefined, options: WaitOptions | undefined): Promise<R | undefined> {
 		const isLast = () => this.store.size === 0 && isOver(this.#activity);
 		return this.gets.takeUntil(isLast, take, options);
-	}
-
-	settle(lease: Lease<T>, count: number): void {
-		if (!this.#isSaving && count > 0) {
-			this.store.settle(lease, count);
-			this.#settled();
-		}
-	}
-
-	acknowledge(lease: Lease<T>): void {
-		this.settle(lease, 1);
-	}
-
-	giveBack(lease: Lease<T>): void {
-		if (!this.#isSaving) {
-			this.store.giveBack(lease);
-			this.#added();
-		}
-	}
-
-	nack(lease: Lease<T>, delay: number): void {
-		if (this.#isSaving) {
-			return;
-		}
-
-		if (lease.attempts >= this.#options.maxAttempts) {
-			this.#deadLetters.bury(lease, 'maxAttempts');
-		} else if (delay > 0) {
-			this.store.giveBack(lease, 'delayed');
-			this.#returnLater(lease, delay);
-		} else {
-			this.giveBack(lease);
-		}
-	}
-
-	undo(lease: Lease<T>): void {
-		if (!this.#isSaving) {
-			this.store.undo(lease);
-			this.#taken();
-			this.#added();
-		}
-	}
-
-	reject(lease: Lease<T>, reason: string): void {
-		if (!this.#isSaving) {
-			this.#deadLetters.bury(lease, reason);
-		}
 	}
 
 	clear(): void {
@@ -307,7 +233,8 @@ export class Engine<T> implements DeliveryOwner<T> {
 			waitingPuts: puts.waiting,
 			waitingGets: gets.waiting,
 			...store.counts,
-			...this.#counts,
+			dropped: this.#dropped,
+			deadLettered: this.deliveries.deadLettered,
 			oldestAge: store.oldestAge,
 			...this.#log.figures,
 		};
@@ -321,21 +248,6 @@ export class Engine<T> implements DeliveryOwner<T> {
 		if (this.#isShutDown && this.store.size === 0) {
 			throw new QueueShutDownError('get', this.#log.directory);
 		}
-	}
-
-	/** A record that was delivered too often before is buried instead, and the next one is tried. */
-	#deliverOne(): QueueDelivery<T> | undefined {
-		while (this.store.inFlight < maxInFlight) {
-			const lease = this.store.deliver();
-			if (!lease || lease.attempts <= this.#options.maxAttempts) {
-				return lease && new QueueDelivery(lease, this);
-			}
-
-			lease.attempts--;
-			this.#deadLetters.bury(lease, 'maxAttempts');
-		}
-
-		return undefined;
 	}
 
 	#added(): void {
@@ -352,6 +264,12 @@ export class Engine<T> implements DeliveryOwner<T> {
 		if (this.#log.isCheckpointDue || this.puts.waiting > 0 || this.#wantsEmpty()) {
 			this.#schedule();
 		}
+	}
+
+	/** Something that was taken waits again: a put, or the checkpoint, may be due as well. */
+	#returned(): void {
+		this.#taken();
+		this.#added();
 	}
 
 	#settled(): void {
@@ -397,40 +315,10 @@ export class Engine<T> implements DeliveryOwner<T> {
 		this.#isEmpty = isEmpty;
 	}
 
-	#returnLater(lease: Lease<T>, delay: number): void {
-		const timer = setTimeout(() => {
-			this.#delays.delete(timer);
-			this.store.giveBack(lease);
-			this.#added();
-		}, delay);
-		this.#delays.add(timer.unref());
-	}
-
-	#dropped(drop: Drop<T>): void {
-		this.#counts.dropped += drop.count;
+	#drop(drop: Drop<T>): void {
+		this.#dropped += drop.count;
 		this.#emit('drop', drop);
 		this.#settled();
-	}
-
-	#buried(lease: Lease<T>): void {
-		this.#counts.deadLettered++;
-		this.store.discard(lease);
-		this.#settled();
-	}
-
-	#givenUp(lease: Lease<T>): void {
-		const reason = lease.attempts >= this.#options.maxAttempts ? 'maxAttempts' : 'rejected';
-		const records = lease.rest();
-		this.store.discard(lease);
-		this.#dropped({count: 1, reason, records});
-	}
-
-	#notBuried(lease: Lease<T>, error: unknown): void {
-		this.#emit('error', error as Error);
-		if (!this.#isSaving) {
-			this.store.giveBack(lease, 'delayed');
-			this.#returnLater(lease, burialRetryDelay);
-		}
 	}
 
 	#syncQuietly(): void {
@@ -450,12 +338,9 @@ export class Engine<T> implements DeliveryOwner<T> {
 			await Promise.allSettled(this.#leaving);
 		}
 
-		await this.#deadLetters.settle();
+		await this.deliveries.end();
 		this.#isSaving = true;
 		clearImmediate(this.#turn);
-		for (const timer of this.#delays) {
-			clearTimeout(timer);
-		}
 
 		const failures: unknown[] = [];
 		const attempt = (step: () => Promise<void>) => step().catch(error => failures.push(error));

@@ -217,9 +217,9 @@ export const mutants: readonly Mutant[] = [
 		bug: 'attempts are counted after the delivery',
 		edits: [
 			{
-				file: 'queue/engine.ts',
-				find: 'return undefined;\n\t\t}\n\n\t\tthis.#writeCheckpoint();',
-				replace: 'return undefined;\n\t\t}\n',
+				file: 'queue/deliveries.ts',
+				find: 'this.#options.attempted();',
+				replace: '',
 			},
 		],
 		killers: ['reliability/kill-consumer'],

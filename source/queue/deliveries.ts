@@ -1,0 +1,176 @@
+import type {DeadLetterQueue} from '../options.ts';
+import {DeadLetters} from './dead-letters.ts';
+import {type DeliveryOwner, QueueDelivery} from './delivery.ts';
+import type {Lease} from './lease.ts';
+import type {Drop} from './limits.ts';
+import type {RecordStore} from './record-store.ts';
+
+/** Deliveries that may be in flight at once: so many fit a checkpoint, in any order of acks. */
+const maxInFlight = 4096;
+
+/** How long a record waits that the dead-letter queue refused, in milliseconds. */
+const burialRetryDelay = 1000;
+
+export type DeliveriesOptions<T> = {
+	maxAttempts: number;
+	deadLetter: DeadLetterQueue<T> | undefined;
+	/** Attempts were counted that a killed process must not take back. */
+	attempted(): void;
+	/** Records are done, or given up. */
+	settled(): void;
+	/** There are records to take again. */
+	returned(): void;
+	/** Told of records given up that no dead-letter queue takes. */
+	dropped(drop: Drop<T>): void;
+	/** Told of a dead-letter queue that fails. */
+	failed(error: unknown): void;
+};
+
+/** What consumers hold of a queue: gives out deliveries, and settles them and the leases of streams. */
+export class Deliveries<T> implements DeliveryOwner<T> {
+	readonly #store: RecordStore<T>;
+	readonly #options: DeliveriesOptions<T>;
+	readonly #deadLetters: DeadLetters<T>;
+	readonly #delays = new Set<NodeJS.Timeout>();
+	#deadLettered = 0;
+	/** From here on nothing is settled any more: what is not done comes back at the next open. */
+	#isOver = false;
+
+	constructor(store: RecordStore<T>, options: DeliveriesOptions<T>) {
+		this.#store = store;
+		this.#options = options;
+		this.#deadLetters = new DeadLetters(options.deadLetter, {
+			buried: lease => this.#buried(lease),
+			dropped: lease => this.#givenUp(lease),
+			failed: (lease, error) => this.#notBuried(lease, error),
+		});
+	}
+
+	/** Records that the dead-letter queue took so far. */
+	get deadLettered(): number {
+		return this.#deadLettered;
+	}
+
+	/** Takes up to `max` records to be delivered; undefined if none can be had in this turn. */
+	deliver(max: number): Array<QueueDelivery<T>> | undefined {
+		const deliveries: Array<QueueDelivery<T>> = [];
+		try {
+			for (let next = this.#deliverOne(); next; next = deliveries.length < max ? this.#deliverOne() : undefined) {
+				deliveries.push(next);
+			}
+		} catch (error) {
+			// What is delivered is delivered; the next call meets the error again.
+			if (deliveries.length === 0) {
+				throw error;
+			}
+		}
+
+		if (deliveries.length === 0) {
+			return undefined;
+		}
+
+		this.#options.attempted();
+		return deliveries;
+	}
+
+	/** Says that the next `count` records of a lease are done. */
+	settle(lease: Lease<T>, count: number): void {
+		if (!this.#isOver && count > 0) {
+			this.#store.settle(lease, count);
+			this.#options.settled();
+		}
+	}
+
+	acknowledge(lease: Lease<T>): void {
+		this.settle(lease, 1);
+	}
+
+	/** Gives back what is not done of a lease, to its place in the queue. */
+	giveBack(lease: Lease<T>): void {
+		if (!this.#isOver) {
+			this.#store.giveBack(lease);
+			this.#options.returned();
+		}
+	}
+
+	nack(lease: Lease<T>, delay: number): void {
+		if (this.#isOver) {
+			return;
+		}
+
+		if (lease.attempts >= this.#options.maxAttempts) {
+			this.#deadLetters.bury(lease, 'maxAttempts');
+		} else if (delay > 0) {
+			this.#returnLater(lease, delay);
+		} else {
+			this.giveBack(lease);
+		}
+	}
+
+	undo(lease: Lease<T>): void {
+		if (!this.#isOver) {
+			this.#store.undo(lease);
+			this.#options.returned();
+		}
+	}
+
+	reject(lease: Lease<T>, reason: string): void {
+		if (!this.#isOver) {
+			this.#deadLetters.bury(lease, reason);
+		}
+	}
+
+	/** Waits for dead letters on their way, and settles nothing after that. */
+	async end(): Promise<void> {
+		await this.#deadLetters.settle();
+		this.#isOver = true;
+		for (const timer of this.#delays) {
+			clearTimeout(timer);
+		}
+	}
+
+	/** A record that was delivered too often before is buried instead, and the next one is tried. */
+	#deliverOne(): QueueDelivery<T> | undefined {
+		while (this.#store.inFlight < maxInFlight) {
+			const lease = this.#store.deliver();
+			if (!lease || lease.attempts <= this.#options.maxAttempts) {
+				return lease && new QueueDelivery(lease, this);
+			}
+
+			lease.attempts--;
+			this.#deadLetters.bury(lease, 'maxAttempts');
+		}
+
+		return undefined;
+	}
+
+	#returnLater(lease: Lease<T>, delay: number): void {
+		this.#store.giveBack(lease, 'delayed');
+		const timer = setTimeout(() => {
+			this.#delays.delete(timer);
+			this.#store.giveBack(lease);
+			this.#options.returned();
+		}, delay);
+		this.#delays.add(timer.unref());
+	}
+
+	#buried(lease: Lease<T>): void {
+		this.#deadLettered++;
+		this.#store.discard(lease);
+		this.#options.settled();
+	}
+
+	#givenUp(lease: Lease<T>): void {
+		const reason = lease.attempts >= this.#options.maxAttempts ? 'maxAttempts' : 'rejected';
+		const records = lease.rest();
+		this.#store.discard(lease);
+		this.#options.dropped({count: 1, reason, records});
+	}
+
+	#notBuried(lease: Lease<T>, error: unknown): void {
+		this.#options.failed(error);
+		if (!this.#isOver) {
+			this.#returnLater(lease, burialRetryDelay);
+		}
+	}
+}
