@@ -51,6 +51,16 @@ export function viewsAmidCanaries(random: () => number): ArrayBufferView[] {
 	return all;
 }
 
+/** Buffers so large that they are written without a copy if a block holds nothing else; they are parts of larger ones. */
+export function buffersAmidCanaries(random: () => number): Buffer[] {
+	return range(0, 20).map(() => {
+		const start = Math.floor(random() * 1000);
+		const buffer = Buffer.alloc(40_000, canary).subarray(start, start + 4096 + Math.floor(random() * 20_000));
+		fill(buffer, () => random() * highest);
+		return buffer;
+	});
+}
+
 /** A part of the pool that small Buffers share, between canaries. */
 function pooledBuffer(): Buffer {
 	const around = () => Buffer.allocUnsafe(50).fill(canary);

@@ -12,7 +12,7 @@ import {
 	diskQueue,
 	QueueRecordError,
 } from '../../source/index.ts';
-import {leaveCanaries, searchForCanaries, viewsAmidCanaries} from '../helpers/canaries.ts';
+import {buffersAmidCanaries, leaveCanaries, searchForCanaries, viewsAmidCanaries} from '../helpers/canaries.ts';
 import {startFigures} from '../helpers/figures.ts';
 import {announce, seed, sized} from '../helpers/form.ts';
 import {drain, openQueue, range} from '../helpers/queues.ts';
@@ -106,6 +106,11 @@ function storableValues(count: number, from: number): unknown[] {
 	return fc.sample(anyValue, {numRuns: count, seed: from | 0}).filter(value => value !== null && value !== undefined);
 }
 
+/** Buffers of any size, one after the other: blocks of nothing else are written in another way. */
+function runOfBuffers(count: number, random: () => number): Buffer[] {
+	return range(0, count).map(id => Buffer.alloc(Math.floor(random() ** 2 * 30_000), id));
+}
+
 /** Compares records one by one, so that a failure shows the one that differs. */
 function areEqual(t: ExecutionContext, found: unknown[], expected: unknown[], message: string): void {
 	t.is(found.length, expected.length, message);
@@ -122,7 +127,8 @@ test.serial(
 		let records = 0;
 		for (const round of range(0, sized(2, 6))) {
 			for (const [index, [name, carry]] of Object.entries(ways).entries()) {
-				const values = storableValues(sized(300, 1500), seed + 100 * round + index);
+				const mixed = storableValues(sized(300, 1500), seed + 100 * round + index);
+				const values = [...mixed, ...runOfBuffers(mixed.length / 5, random), ...mixed.slice(0, 10)];
 				areEqual(t, await carry(t, values, random), values, `${name}, round ${round}, seed ${seed}`);
 				records += values.length;
 			}
@@ -188,7 +194,7 @@ test.serial('no byte beside a view of a buffer, and none of other memory, gets i
 	const random = randomFrom(seed);
 	let records = 0;
 	let searched = 0;
-	for (const _ of range(0, sized(4, 40))) {
+	for (const _ of range(0, sized(4, 20))) {
 		const directory = memoryDirectory(t);
 		const [whole, bytes] = [join(directory, 'whole'), join(directory, 'bytes')];
 		const queue = await openQueue(t, {cacheSize: 8, segmentBytes: 8192}, whole);
@@ -199,7 +205,9 @@ test.serial('no byte beside a view of a buffer, and none of other memory, gets i
 			await putAny(queue, [...views, {views, id: random()}, new Map([[views[0], views]])], random);
 			const chunk = views.find(view => view instanceof Uint8Array && view.byteLength > 0);
 			await new Promise(resolve => stream.write(chunk ?? 'x', resolve));
-			records += views.length + 3;
+			const buffers = buffersAmidCanaries(random);
+			await queue.putMany(buffers);
+			records += views.length + buffers.length + 3;
 		}
 
 		await queue.close();
@@ -230,9 +238,12 @@ test.serial('bytes that a consumer was given are its own, and keep no others in 
 	const report = startFigures(t, suite, 'bytes of a consumer');
 	const random = randomFrom(seed);
 	const directory = memoryDirectory(t);
-	const expected = range(0, sized(300, 3000)).map(id => ({id, views: viewsAmidCanaries(random), set: new Set([id])}));
-	const first = await openQueue(t, {durability: 'write'}, directory);
-	await putAny(first, expected, random);
+	const mixed = range(0, sized(300, 3000)).map(id => ({id, views: viewsAmidCanaries(random), set: new Set([id])}));
+	const buffers = range(0, sized(5, 50)).flatMap(() => buffersAmidCanaries(random));
+	const expected = [...mixed, ...buffers];
+	const first = await openQueue<unknown>(t, {durability: 'write'}, directory);
+	await putAny(first, mixed, random);
+	await putAny(first, buffers, random);
 	await first.close();
 	let views = 0;
 	for (const _ of range(0, 2)) {
@@ -250,7 +261,7 @@ test.serial('bytes that a consumer was given are its own, and keep no others in 
 		await queue.close();
 	}
 
-	t.is(views, 2 * 14 * expected.length);
+	t.is(views, 2 * (14 * mixed.length + buffers.length));
 	report({views});
 });
 
