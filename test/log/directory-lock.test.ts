@@ -204,6 +204,48 @@ onUnix('a contender whose temporary name is swept tries again', async t => {
 	await lock.release();
 });
 
+onUnix('a claim that is gone when it is looked at does not count', async t => {
+	const directory = await makeDirectory(t);
+	const claim = join(directory, otherBoot);
+	await leaveDeadSocket(claim);
+	const looks: Array<string | undefined> = [];
+	const leaving: Storage = {
+		...fileSystem,
+		kind(path) {
+			const kind = fileSystem.kind(path);
+			if (path === claim) {
+				looks.push(kind);
+				fileSystem.unlink(path);
+			}
+
+			return kind;
+		},
+	};
+	const lock = await lockDirectory(directory, leaving);
+	t.deepEqual(looks, ['socket', undefined]);
+	await lock.release();
+});
+
+onUnix('an owner that is killed while it is asked is dead', async t => {
+	const directory = await makeDirectory(t);
+	const holder = startJson(t, ['lock-holder', directory, 'block']);
+	await holder.next();
+	let lists = 0;
+	const killing: Storage = {
+		...fileSystem,
+		list(path) {
+			lists++;
+			// Once it was connected to, in this turn, and cannot have answered.
+			setImmediate(() => holder.process.kill('SIGKILL'));
+			return fileSystem.list(path);
+		},
+	};
+	const lock = await lockDirectory(directory, killing);
+	t.true(lists > 1);
+	t.is((await readdir(directory)).length, 1);
+	await lock.release();
+});
+
 onUnix('the temporary name of a dead contender is removed, that of a living one is not', async t => {
 	const directory = await makeDirectory(t);
 	await leaveDeadSocket(join(directory, 'lock-0000000a-1-000000000000.new'));
