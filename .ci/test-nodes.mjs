@@ -3,11 +3,24 @@
  * passed. The nodes come from the npm registry, in the versions that `.ci/nodes/package-lock.json` holds; `npm update`
  * in that folder renews them. Each run has a copy of the project, so that several may go on at once.
  *
- *     npm run test:nodes -- [--jobs 2] [line, e.g. 22]… [-- arguments for ava]
+ *     npm run test:nodes -- [--jobs 2] [--all] [line, e.g. 22]… [-- arguments for ava]
+ *
+ * The reliability suites crash, kill and damage: what they test is the log and the file system rather than the node, and
+ * they take most of the time. So they are run on the line of the node that runs this, and on the others with `--all`,
+ * or by naming their files. Lines that are named are run alone, so one version at a time is `npm run test:nodes -- 22`.
  */
 import {spawn, spawnSync} from 'node:child_process';
 import {once} from 'node:events';
-import {cpSync, createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, rmSync} from 'node:fs';
+import {
+	cpSync,
+	createWriteStream,
+	existsSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	symlinkSync,
+} from 'node:fs';
 import {availableParallelism} from 'node:os';
 import {delimiter, dirname, join} from 'node:path';
 import {performance} from 'node:perf_hooks';
@@ -24,10 +37,18 @@ const split = ownArguments.includes('--') ? ownArguments.indexOf('--') : ownArgu
 const {values, positionals} = parseArgs({
 	args: ownArguments.slice(0, split),
 	allowPositionals: true,
-	options: {jobs: {type: 'string', default: '2'}},
+	options: {jobs: {type: 'string', default: '2'}, all: {type: 'boolean', default: false}},
 });
 
 const jobs = Number(values.jobs);
+const ownLine = process.versions.node.split('.')[0];
+
+/** The tests of a line, in what ava takes: all that its configuration names, unless some are left out. */
+function testsOf(line) {
+	const given = ownArguments.slice(split + 1);
+	const isWhole = given.length > 0 || values.all || line === ownLine;
+	return isWhole ? given : ['build/test/**/*.test.js', '!build/test/reliability/**'];
+}
 
 /** What the lock says of the node of a line for this machine. */
 function nodeOf(line) {
@@ -66,7 +87,7 @@ function install(wanted) {
 	}
 }
 
-/** A copy of the project, in a folder that finds the packages of the original. */
+/** A copy of the project, with the packages of the original. */
 function copyProject(version) {
 	const copy = join(nodes, 'work', version);
 	rmSync(copy, {recursive: true, force: true});
@@ -75,16 +96,18 @@ function copyProject(version) {
 		cpSync(join(root, name), join(copy, name), {recursive: true});
 	}
 
+	symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'), 'junction');
+
 	return copy;
 }
 
 /** Runs the tests on one node, with its share of the processors. */
-async function runTests({version, binary}) {
+async function runTests({line, version, binary}) {
 	const copy = copyProject(version);
 	const log = join(nodes, 'work', `${version}.tap`);
 	const start = performance.now();
 	const concurrency = Math.max(1, Math.floor(availableParallelism() / jobs));
-	const options = ['--tap', `--concurrency=${concurrency}`, ...ownArguments.slice(split + 1)];
+	const options = ['--tap', `--concurrency=${concurrency}`, ...testsOf(line)];
 	const child = spawn(binary, [runner, ...options], {
 		cwd: copy,
 		env: {...process.env, PATH: `${dirname(binary)}${delimiter}${process.env.PATH}`},
