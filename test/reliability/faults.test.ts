@@ -42,11 +42,9 @@ const forGood = ['for good', Number.POSITIVE_INFINITY] as const;
 
 /** Every way in which one call may fail. */
 function faultsOf(method: FaultyMethod, nth: number): Array<{kind: string; fault: Fault}> {
-	// A directory that cannot be looked at for good counts as moved away, as the lock's suite does it.
-	const durations = method === 'kind' ? [once] : [once, forGood];
 	const found: Array<{kind: string; fault: Fault}> = [];
 	const add = (kind: string, fault: Partial<Fault>) => {
-		for (const [when, times] of durations) {
+		for (const [when, times] of [once, forGood]) {
 			found.push({kind: `${kind} ${when}`, fault: {method, nth, times, ...fault}});
 		}
 	};
