@@ -30,6 +30,8 @@ export class ReadAhead {
 	#start = 0;
 	#stop = 0;
 	#position = 0;
+	/** What was skipped last: the next block may be as large. */
+	#lastSkip = 0;
 	/** The read under way. It writes behind `#stop`, so the window must not be moved before it ends. */
 	#reading: Promise<void> | undefined;
 	/** Counts the places the window was set to: a read begun at another place is ignored. */
@@ -58,6 +60,7 @@ export class ReadAhead {
 
 	/** Moves the window forward, past bytes that need not have been read. */
 	skip(bytes: number): void {
+		this.#lastSkip = bytes;
 		this.#position += bytes;
 		if (bytes <= this.#stop - this.#start) {
 			this.#start += bytes;
@@ -69,9 +72,12 @@ export class ReadAhead {
 	/** Starts to read what comes next, up to `limit`, if there is room in the window and no read under way. */
 	prefetch(limit: number): void {
 		this.#releaseHuge();
-		const isWanted = this.#stop - this.#start < this.#buffer.byteLength / 2 && this.#buffer.byteLength <= hugeBytes;
+		const bytes = Math.max(this.#buffer.byteLength, this.#ample(this.#lastSkip, limit));
+		const isWanted = this.#stop - this.#start < bytes / 2 && bytes <= hugeBytes;
 		if (this.#reading === undefined && isWanted) {
-			if (this.#stop > this.#buffer.byteLength / 2) {
+			if (bytes > this.#buffer.byteLength) {
+				this.#replace(bytes);
+			} else if (this.#stop > bytes / 2) {
 				this.#compact();
 			}
 
@@ -199,13 +205,17 @@ export class ReadAhead {
 
 	#makeRoom(wanted: number, limit: number): void {
 		const usual = limit - this.#position > smallBytes ? initialBytes : smallBytes;
-		const some = Math.min(blocksHeld * wanted, limit - this.#position, ampleBytes);
-		const bytes = Math.max(wanted, usual, some);
+		const bytes = Math.max(wanted, usual, this.#ample(wanted, limit));
 		if (bytes > this.#buffer.byteLength || this.#isOversized(wanted)) {
 			this.#replace(bytes);
 		} else if (this.#start > this.#buffer.byteLength / 2 || this.#buffer.byteLength - this.#start < wanted) {
 			this.#compact();
 		}
+	}
+
+	/** Room for some blocks of a size; none where they are so large that one is enough. */
+	#ample(blockBytes: number, limit: number): number {
+		return blockBytes < ampleBytes / 2 ? Math.min(blocksHeld * blockBytes, limit - this.#position, ampleBytes) : 0;
 	}
 
 	/** A buffer that grew for one large block is given back after it. */
