@@ -21,6 +21,13 @@ const builtIns = prototypesOf(
 	...[Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array],
 );
 
+/**
+ * Keys that can be stored, by their place among those of a record, as far as they are kept: records of one shape meet the
+ * same ones again, and are spared the look at their characters.
+ */
+const storableKeys: string[] = Array.from({length: 64}, () => '');
+let keysSeen = 0;
+
 /** The keys and indexes that lead to the value being measured, for the message of a refusal. */
 const trail: Array<string | number> = [];
 
@@ -30,6 +37,7 @@ const trail: Array<string | number> = [];
  * @throws QueueRecordError `QUEUE_RECORD` with the place and the reason.
  */
 export function measureRecord(record: unknown): number {
+	keysSeen = 0;
 	return measureValue(record, 0);
 }
 
@@ -69,13 +77,13 @@ function measureObject(value: object, depth: number): number {
 	}
 
 	const prototype = Object.getPrototypeOf(value);
-	// The prototype of a plain array is one itself, in every realm; that of a subclass is not.
-	if (Array.isArray(value) && Array.isArray(prototype)) {
-		return measureItems(value, depth);
+	if (prototype === Object.prototype || prototype === null) {
+		return measureProperties(value, depth);
 	}
 
-	return prototype === Object.prototype || prototype === null
-		? measureProperties(value, depth)
+	// The prototype of a plain array is one itself, in every realm; that of a subclass is not.
+	return Array.isArray(value) && Array.isArray(prototype)
+		? measureArray(value, depth)
 		: measureBuiltIn(value, prototype, depth);
 }
 
@@ -83,19 +91,34 @@ function measureProperties(value: object, depth: number): number {
 	let bytes = headBytes;
 	for (const key in value) {
 		trail[depth] = key;
-		if (isReservedKey(key) || !key.isWellFormed()) {
-			throw refuse('a key that cannot be stored', depth + 1);
+		if (storableKeys[keysSeen % storableKeys.length] !== key) {
+			checkKey(key, depth);
 		}
 
+		keysSeen++;
 		bytes += key.length + 1 + measureValue((value as Record<string, unknown>)[key], depth + 1);
 	}
 
 	return bytes;
 }
 
-/** Whether msgpackr renames a key, or takes it for its own. */
-function isReservedKey(key: string): boolean {
-	return key === '__proto__' || key === '__keys__';
+/** A key must be UTF-8, and none that msgpackr renames or takes for its own. */
+function checkKey(key: string, depth: number): void {
+	if (key === '__proto__' || key === '__keys__' || !key.isWellFormed()) {
+		throw refuse('a key that cannot be stored', depth + 1);
+	}
+
+	storableKeys[keysSeen % storableKeys.length] = key;
+}
+
+function measureArray(items: unknown[], depth: number): number {
+	let bytes = headBytes;
+	for (let index = 0; index < items.length; index++) {
+		trail[depth] = index;
+		bytes += measureValue(items[index], depth + 1);
+	}
+
+	return bytes;
 }
 
 function measureItems(items: Iterable<unknown>, depth: number): number {
