@@ -1,9 +1,7 @@
-import {spawn, spawnSync} from 'node:child_process';
-import {once} from 'node:events';
 import {statSync} from 'node:fs';
 import {join} from 'node:path';
-import {createInterface} from 'node:readline';
 import test, {type ExecutionContext} from 'ava';
+import {MountingShell, runApart} from './mounting-shell.ts';
 import {unless} from './platforms.ts';
 import {memoryDirectory} from './temporary-directory.ts';
 
@@ -31,18 +29,6 @@ cd "$(mktemp --directory)" && trap 'umount disk; rm -r "$PWD"' EXIT
 mkdir disk && truncate --size 1M device && mkfs.ext4 -q device && mount -o loop device disk && shutdown disk 2
 `;
 
-/** Runs the lines it reads in a directory. However the reader of its answers ends, what it mounted goes. */
-const shellProgram = `${shutdownFunction}
-trap '' INT TERM HUP
-while read -r line; do
-	eval "$line" 2>&1
-	echo "= $?"
-done
-cd /
-umount --lazy "$0"/* 2>/dev/null
-rm -r "$0"
-`;
-
 // Nothing is initialized later, when the file system is in use.
 const makeFileSystem = 'mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0,nodiscard';
 
@@ -57,18 +43,18 @@ export class CrashingDevice {
 	/** The root of the file system. */
 	readonly root: string;
 	readonly #directory: string;
-	readonly #shell: Shell;
+	readonly #shell: MountingShell;
 
-	private constructor(directory: string, shell: Shell) {
+	private constructor(directory: string, shell: MountingShell) {
 		this.#directory = directory;
 		this.#shell = shell;
-		this.root = this.#path('disk');
+		this.root = shell.path('disk');
 	}
 
 	/** Makes a device with an empty file system. Both go when the test ends, or this process. */
 	static async create(t: ExecutionContext): Promise<CrashingDevice> {
 		const directory = memoryDirectory(t);
-		const device = new CrashingDevice(directory, startShell(t, directory));
+		const device = new CrashingDevice(directory, MountingShell.start(t, directory, shutdownFunction));
 		await device.#run(`mkdir disk image && truncate --size ${deviceBytes} device && ${makeFileSystem} device`);
 		await device.#run('mount -o loop device disk');
 		return device;
@@ -89,7 +75,7 @@ export class CrashingDevice {
 		await this.#copyDevice();
 		await this.#run('mount -o loop copy image');
 		try {
-			return await look(this.#path('image'));
+			return await look(this.#shell.path('image'));
 		} finally {
 			await this.#run('umount image && rm copy');
 		}
@@ -104,45 +90,9 @@ export class CrashingDevice {
 		}
 	}
 
-	/** A path in the directory as the shell sees it, whose mounts nobody else has. */
-	#path(name: string): string {
-		return join('/proc', String(this.#shell.processId), 'root', this.#directory, name);
-	}
-
 	#run(command: string): Promise<void> {
 		return this.#shell.run(command);
 	}
-}
-
-type Shell = {
-	processId: number;
-	/** Rejects with what the command printed, if it fails. */
-	run(command: string): Promise<void>;
-};
-
-function startShell(t: ExecutionContext, directory: string): Shell {
-	const parameters = ['--mount', '--propagation', 'private', 'sh', '-c', shellProgram, directory];
-	const shell = spawn('unshare', parameters, {cwd: directory, stdio: ['pipe', 'pipe', 'inherit']});
-	const closed = once(shell, 'close');
-	t.teardown(async () => {
-		shell.stdin.end();
-		await closed;
-	});
-	const lines = createInterface({input: shell.stdout})[Symbol.asyncIterator]();
-	const answer = async (output: string[] = []): Promise<string[]> => {
-		const {value = '= end'} = await lines.next();
-		return value.startsWith('= ') ? [...output, value] : answer([...output, value]);
-	};
-	return {
-		processId: shell.pid!,
-		async run(command) {
-			shell.stdin.write(`${command}\n`);
-			const output = await answer();
-			if (output.at(-1) !== '= 0') {
-				throw new Error(`${command}: ${output.join(' ')}`);
-			}
-		},
-	};
 }
 
 function whyNot(): string | undefined {
@@ -154,6 +104,5 @@ function whyNot(): string | undefined {
 		return 'needs root';
 	}
 
-	const {status} = spawnSync('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', probe]);
-	return status === 0 ? undefined : 'needs mkfs.ext4, loop devices, and perl or python3';
+	return runApart(probe) ? undefined : 'needs mkfs.ext4, loop devices, and perl or python3';
 }
