@@ -24,6 +24,8 @@ const addressBytes = 103;
 
 const probesAtOnce = 32;
 
+const noRoom: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
+
 // File systems of one host's kernel, by `statfs`: ext2-4, xfs, btrfs, tmpfs, overlay, f2fs, zfs.
 const localFileSystems = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0xf2f52010, 0x2fc12fc1]);
 
@@ -36,7 +38,7 @@ export async function takeBySocket(directory: string, storage: Storage): Promise
 	const boot = readBoot(storage);
 	const addresses = byDescriptor(directory, storage) ?? byPath(directory, storage);
 	try {
-		return await take({directory, storage, addresses, boot});
+		return await takeMakingRoom({directory, storage, addresses, boot});
 	} finally {
 		addresses.close();
 	}
@@ -79,6 +81,25 @@ function byPath(directory: string, storage: Storage): Addresses {
 
 function fits(directory: string): boolean {
 	return Buffer.byteLength(directory) + 1 + claimNameBytes <= addressBytes;
+}
+
+/** On a full disk the claim of a dead owner may have the room that the next one needs: it is looked at first. */
+async function takeMakingRoom(attempt: Attempt): Promise<DirectoryLock | Rival> {
+	try {
+		return await take(attempt);
+	} catch (error) {
+		if (!noRoom.has((error as NodeJS.ErrnoException).code)) {
+			throw error;
+		}
+
+		const rival = await findRival(attempt);
+		if (rival) {
+			return rival;
+		}
+
+		await sweep(attempt);
+		return take(attempt);
+	}
 }
 
 /** Claims the directory, and gives the claim up again unless it turns out to be the only living one. */
@@ -128,7 +149,7 @@ function appear({directory, storage}: Attempt, name: string): Rival | undefined 
 }
 
 /** The rival to report: an owner rather than one that only tries. */
-async function findRival(attempt: Attempt, ownName: string): Promise<Rival | undefined> {
+async function findRival(attempt: Attempt, ownName?: string): Promise<Rival | undefined> {
 	const names = listClaims(attempt, {temporary: false}).filter(name => name !== ownName);
 	const rivals = await probeAll(attempt, names);
 	return rivals.find(rival => !rival.isPassing) ?? rivals[0];

@@ -20,6 +20,7 @@ import {
 } from '../helpers/locks.ts';
 import {onLinuxSerially, onUnixSerially} from '../helpers/platforms.ts';
 import {randomFrom} from '../helpers/random.ts';
+import {onSmallDisk, SmallDisk} from '../helpers/small-disk.ts';
 
 // One at a time: an answer is awaited for a quarter of a second, and the contention below takes every core.
 const onLinux = onLinuxSerially;
@@ -57,6 +58,18 @@ onUnix('takes the directory of a killed owner at once and removes its claim', as
 	t.is(claims.length, 1);
 	t.not(claims[0], deadClaim);
 	await lock.release();
+});
+
+onSmallDisk('the claim of a killed owner makes room for the next one, if it has the last inode', async t => {
+	const disk = await SmallDisk.create(t, {fileSystem: 'tmpfs', shortage: 'inodes'}, 4);
+	const holder = await holdInChild(t, disk.root);
+	disk.fill();
+	t.is((await refusal(t, disk.root)).owner.pid, holder.pid);
+	await killChild(holder.process);
+	const lock = await lockDirectory(disk.root, fileSystem);
+	await lock.release();
+	disk.fill();
+	await t.throwsAsync(lockDirectory(disk.root, fileSystem), {code: 'QUEUE_STORAGE', message: /ENOSPC/});
 });
 
 onUnix('a stopped process is still the owner, even when its backlog is full', async t => {
