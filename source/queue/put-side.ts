@@ -94,11 +94,7 @@ export class PutSide<T> {
 		try {
 			this.#admission.admitNow(put);
 		} catch (error) {
-			if (!(error instanceof QueueFullError) || !this.#isDropping) {
-				throw error;
-			}
-
-			this.#options.limits.drop([record]);
+			this.#refuseNow(record, error);
 		}
 
 		this.#scheduleIfDue();
@@ -159,6 +155,19 @@ export class PutSide<T> {
 	/** Rejects who waits. */
 	rejectAll(error: unknown): void {
 		this.#line.rejectAll(error);
+	}
+
+	/** Tells of a record that found no room in the queue or on the device, unless it may be dropped. */
+	#refuseNow(record: T, error: unknown): void {
+		if (!(error instanceof QueueFullError)) {
+			throw isPassing(error) ? new QueueFullError(this.#log.directory, undefined, {cause: error}) : error;
+		}
+
+		if (!this.#isDropping) {
+			throw error;
+		}
+
+		this.#options.limits.drop([record]);
 	}
 
 	get #isDropping(): boolean {

@@ -120,6 +120,27 @@ for (const durability of durabilities) {
 		t.deepEqual(await drain(queue), range(2, 40));
 	});
 
+	test(`${durability}: putNowait says of a full disk that there is no room, with its cause, and goes on when there is`, async t => {
+		const {storage, fail} = failingStorage();
+		const queue = await openQueue<number>(t, withStorage(storage, {durability, cacheSize: 4, overflow: 'dropNewest'}));
+		await queue.putMany(range(0, 4));
+		fail.write = 'ENOSPC';
+		const refused = t.throws(
+			() => {
+				for (const record of range(4, 20)) {
+					queue.putNowait(record);
+				}
+			},
+			{instanceOf: QueueFullError, code: 'QUEUE_FULL'},
+		);
+		t.is(refused?.cause instanceof QueueStorageError ? refused.cause.code : undefined, 'QUEUE_STORAGE');
+		delete fail.write;
+		queue.putNowait(99);
+		const records = await drain(queue);
+		t.deepEqual(records, [...range(0, records.length - 1), 99]);
+		t.is(queue.stats().dropped, 0);
+	});
+
 	test(`${durability}: a write error that does not pass rejects puts with its cause, and gets go on`, async t => {
 		const {storage, fail} = failingStorage();
 		const queue = await openQueue<number>(t, withStorage(storage, {durability, cacheSize: 4}));
