@@ -194,13 +194,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	append(records: T[]): AppendedBlock {
 		const payload = this.#encode(records);
 		try {
-			if (this.#segments.needsRoll(blockHeaderBytes + countBytes(payload), this.#options.segmentBytes)) {
-				this.#roll();
-			}
-
-			const block = this.#figures.timeWrite(() => this.#segments.append(payload, records.length));
-			this.#reserve();
-			return block;
+			return this.#appendPayload(payload, records.length);
 		} catch (error) {
 			this.#giveUpActive();
 			const advice = 'The records stay in memory.';
@@ -315,6 +309,27 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		}
 
 		return payload;
+	}
+
+	/** A segment whose file may not get longer ends there: the block goes to a fresh one. */
+	#appendPayload(payload: Uint8Array[], records: number): AppendedBlock {
+		if (this.#segments.needsRoll(blockHeaderBytes + countBytes(payload), this.#options.segmentBytes)) {
+			this.#roll();
+		}
+
+		const {hasBlocks} = this.#segments.writer!;
+		try {
+			const block = this.#figures.timeWrite(() => this.#segments.append(payload, records));
+			this.#reserve();
+			return block;
+		} catch (error) {
+			if (!hasBlocks || (error as NodeJS.ErrnoException).code !== 'EFBIG') {
+				throw error;
+			}
+
+			this.#giveUpActive();
+			return this.#appendPayload(payload, records);
+		}
 	}
 
 	/** With a checkpoint there is something to reclaim, or will be. */

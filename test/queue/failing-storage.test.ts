@@ -54,6 +54,20 @@ function withStorage(storage: Storage, options: DiskQueueOptions<number>): DiskQ
 	return {...options, storage};
 }
 
+/** A file system that lets no file be longer than so many bytes. */
+function shortFiles(limit: number): Storage {
+	return {
+		...fileSystem,
+		write(descriptor, pieces, position) {
+			if (position >= limit) {
+				throw systemError('EFBIG', 'write');
+			}
+
+			return fileSystem.write(descriptor, [Buffer.concat(pieces).subarray(0, limit - position)], position);
+		},
+	};
+}
+
 /** A file system with room for so many bytes. */
 function smallStorage(capacity: number): Storage {
 	const paths = new Map<number, string>();
@@ -118,6 +132,34 @@ for (const durability of durabilities) {
 		await waiting;
 		await resumed;
 		t.deepEqual(await drain(queue), range(2, 40));
+	});
+
+	test(`${durability}: where a file may not get longer, the records go on in the next, and no put waits`, async t => {
+		const limit = 150_000;
+		const queue = await openQueue<string>(t, {
+			durability,
+			cacheSize: 4,
+			storage: shortFiles(limit),
+		} as DiskQueueOptions<string>);
+		let full = 0;
+		queue.on('full', () => {
+			full++;
+		});
+		const records = range(0, 1000).map(record => String(record).padEnd(500));
+		for (const start of range(0, 10)) {
+			await queue.putMany(records.slice(start * 100, (start + 1) * 100));
+		}
+
+		t.true(queue.stats().segments > 3);
+		const tooLong = queue.put('long'.repeat(limit), {timeout: 1});
+		t.is(full, 0);
+		if (durability === 'spill') {
+			await tooLong;
+		} else {
+			await t.throwsAsync(tooLong, {code: 'QUEUE_FULL'});
+		}
+
+		t.deepEqual((await drain(queue)).slice(0, 1000), records);
 	});
 
 	test(`${durability}: putNowait says of a full disk that there is no room, with its cause, and goes on when there is`, async t => {
