@@ -90,13 +90,15 @@ const mebibyte = kibibyte * kibibyte;
 
 for (const [kind, sizes] of [
 	[{fileSystem: 'tmpfs', shortage: 'bytes'}, isLong ? [mebibyte / 2, mebibyte, 2 * mebibyte] : [mebibyte]],
-	[{fileSystem: 'ext4', shortage: 'bytes'}, isLong ? [mebibyte, 2 * mebibyte] : [mebibyte]],
+	[{fileSystem: 'ext4', shortage: 'bytes'}, isLong ? [mebibyte, 2 * mebibyte] : []],
 	[{fileSystem: 'tmpfs', shortage: 'inodes'}, isLong ? [10, 16, 30] : [10]],
 	[{fileSystem: 'ext4', shortage: 'inodes'}, isLong ? [6, 12] : [6]],
 ] as Array<[DiskKind, number[]]>) {
-	onSmallDisk(`${kind.fileSystem} without ${kind.shortage}: puts wait, gets go on, and nothing is lost`, t =>
-		survivesFullDisk(t, kind, sizes),
-	);
+	if (sizes.length > 0) {
+		onSmallDisk(`${kind.fileSystem} without ${kind.shortage}: puts wait, gets go on, and nothing is lost`, t =>
+			survivesFullDisk(t, kind, sizes),
+		);
+	}
 }
 
 /** Bytes that a file may have: a checkpoint, and less than the large record. */
