@@ -26,7 +26,7 @@ export class RecordSync {
 	#created = 0;
 	#createdDurably = 0;
 	/** Records whose sync failed, and that are nowhere else: no later sync can vouch for them while they are not done. */
-	#unsyncable: {error: QueueStorageError; from: number; to: number} | undefined;
+	#unsyncable: {error: unknown; from: number; to: number} | undefined;
 	/** The sync under way. One at a time: of two syncs of a file only one is told of an error that both must know. */
 	#syncing: Promise<void> | undefined;
 
@@ -96,8 +96,24 @@ export class RecordSync {
 				throw error;
 			}
 
-			appendAgain();
+			this.#appendAgain(appendAgain, error);
 			await this.#syncDirty();
+		}
+	}
+
+	/**
+	 * Where it fails, what was rewound may be in the files still, and nothing may follow it there: while those records are
+	 * not done, no sync says that the log ends before them.
+	 */
+	#appendAgain(appendAgain: () => void, error: unknown): void {
+		const {segments} = this.#parts;
+		const {from = segments.nextSequence, to = 0} = this.#unsyncable ?? {};
+		const end = Math.max(segments.nextSequence, to);
+		try {
+			appendAgain();
+		} catch (cause) {
+			this.#unsyncable = {error, from: Math.min(segments.nextSequence, from), to: end};
+			throw cause;
 		}
 	}
 

@@ -139,6 +139,17 @@ export const mutants: readonly Mutant[] = [
 		killers: ['log/segment-log', 'reliability/faults'],
 	},
 	{
+		bug: 'a sync vouches for a log that was taken back, and could not be appended to again',
+		edits: [
+			{
+				file: 'log/record-sync.ts',
+				find: 'this.#unsyncable = {error, from: Math.min(segments.nextSequence, from), to: end};',
+				replace: '',
+			},
+		],
+		killers: ['queue/failing-storage'],
+	},
+	{
 		bug: 'appending goes on in a file that has refused a block',
 		edits: [{file: 'log/segment-log.ts', find: 'this.#segments.giveUpActive();', replace: ''}],
 		killers: ['log/segment-log', 'queue/failing-storage'],

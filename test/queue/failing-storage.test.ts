@@ -418,6 +418,36 @@ test('fsync: after a failed sync a full disk is no reason to wait: writing ends,
 	t.deepEqual((await drain(again)).slice(0, 2), [0, 1]);
 });
 
+for (const method of ['open', 'write'] as const) {
+	for (const times of [1, Number.POSITIVE_INFINITY]) {
+		test(`fsync: records taken back that cannot be appended again (${method} fails, ${times} times) do not get in the way of those put after the next open`, async t => {
+			const {storage, inject, pending, heal} = faultyStorage();
+			const directory = temporaryDirectory(t);
+			const queue = await DiskQueue.open<number>(directory, withStorage(storage, {durability: 'fsync'}));
+			await queue.putMany(range(0, 4));
+			inject({method: 'sync', code: 'EIO'});
+			const put = queue.putMany(range(4, 8));
+			inject({method, file: `${'4'.padStart(20, '0')}.log`, times, code: 'EIO'});
+			await t.throwsAsync(put, {code: 'QUEUE_STORAGE', message: /append again/});
+			t.is(pending(), 0);
+			if (times > 1) {
+				await t.throwsAsync(queue.sync(), {code: 'QUEUE_STORAGE', message: /power cut/});
+				await t.throwsAsync(queue.close(), {code: 'QUEUE_STORAGE', message: /save/});
+			} else {
+				await queue.close();
+			}
+
+			heal();
+			const again = await openQueue<number>(t, withStorage(storage, {durability: 'fsync'}), directory);
+			await again.putMany(range(100, 104));
+			await again.close();
+			const last = await openQueue<number>(t, {}, directory);
+			last.on('corruption', corruption => t.fail(`damage where there is none, ${corruption.found}`));
+			t.deepEqual(await drain(last), [...range(0, 8), ...range(100, 104)]);
+		});
+	}
+}
+
 test('sync reports a device that refuses, and does not vouch for the lost records later', async t => {
 	const {storage, fail} = failingStorage();
 	const queue = await openQueue<number>(t, withStorage(storage, {cacheSize: 4}));
