@@ -621,3 +621,18 @@ test('a receive that meets a full disk hands out what it has, and loses nothing'
 		range(0, 6),
 	);
 });
+
+test('fsync: records taken back since their name could not be synced do not get in the way either', async t => {
+	const {storage, inject, pending, heal} = faultyStorage();
+	const directory = temporaryDirectory(t);
+	const queue = await DiskQueue.open<number>(directory, withStorage(storage, {durability: 'fsync'}));
+	inject({method: 'syncDirectory', code: 'EIO'});
+	inject({method: 'open', file: `${'0'.repeat(20)}.log`, nth: 2, code: 'EIO'});
+	await t.throwsAsync(queue.putMany(range(0, 4)), {code: 'QUEUE_STORAGE', message: /append again/});
+	t.is(pending(), 0);
+	await queue.close();
+	heal();
+	const again = await openQueue<number>(t, withStorage(storage, {durability: 'fsync'}), directory);
+	await again.putMany(range(100, 104));
+	t.deepEqual(await drain(again), [...range(0, 4), ...range(100, 104)]);
+});
