@@ -158,7 +158,8 @@ export class RecordStore<T> {
 			return undefined;
 		}
 
-		for (let more = this.#moreFor(records, max); more; more = this.#moreFor(records, max)) {
+		// Of what is in memory only: to read on may fail, and these are taken.
+		for (let more = this.#atHand; more && records.length < max; more = this.#atHand) {
 			records.push(...more.take(max - records.length));
 		}
 
@@ -323,14 +324,9 @@ export class RecordStore<T> {
 		return records;
 	}
 
-	/** What a take goes on with that has fewer records than it may have. */
-	#moreFor(records: T[], max: number): BlockRing<T> | undefined {
-		return records.length < max ? this.#nextRing('ahead') : undefined;
-	}
-
 	/** Where the next records are that follow those given back: in the log or not; undefined if they are not at hand. */
 	#nextRing(reading: Reading): BlockRing<T> | undefined {
-		const {head, tail} = this.#memory;
+		const {head} = this.#memory;
 		const {reader} = this.#log;
 		if (head.length === 0 && !reader.isAtEnd) {
 			const block = reading === 'now' ? reader.nextSync() : reader.next();
@@ -341,11 +337,17 @@ export class RecordStore<T> {
 			this.#isLoadDue = !block && !reader.isAtEnd;
 		}
 
+		return this.#atHand;
+	}
+
+	/** The same without reading. */
+	get #atHand(): BlockRing<T> | undefined {
+		const {head, tail} = this.#memory;
 		if (head.length > 0) {
 			return head;
 		}
 
-		return tail.length > 0 && reader.isAtEnd ? tail : undefined;
+		return tail.length > 0 && this.#log.reader.isAtEnd ? tail : undefined;
 	}
 
 	#peekOnDisk(max: number, gather: (records: T[]) => void): void {

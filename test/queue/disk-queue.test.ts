@@ -1,4 +1,4 @@
-import {existsSync, readdirSync, writeFileSync} from 'node:fs';
+import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
 import {pEvent} from 'p-event';
@@ -501,4 +501,26 @@ test('within a turn the checkpoint is written once for every 1024 records that a
 	}
 
 	t.is(writes() - before, 4);
+});
+
+test('a batch that meets damage gives what stands before it, and the next one tells of it', async t => {
+	const directory = temporaryDirectory(t);
+	const queue = await openQueue<string>(t, {durability: 'write', cacheSize: 1}, directory);
+	for (const record of ['first', 'second', 'third']) {
+		await queue.put(record);
+	}
+
+	await queue.close();
+	const path = join(directory, `${'0'.repeat(20)}.log`);
+	const whole = readFileSync(path);
+	const damaged = Buffer.from(whole);
+	damaged[damaged.indexOf('second')]! ^= 0xff;
+	writeFileSync(path, damaged);
+	const again = await openQueue<string>(t, {onCorruption: 'throw'}, directory);
+	t.deepEqual(await again.getMany(10), ['first']);
+	await t.throwsAsync(again.getMany(10), {code: 'QUEUE_CORRUPT'});
+	t.is(again.stats().done, 1);
+	await again.close();
+	writeFileSync(path, whole);
+	t.deepEqual(await drain(await openQueue<string>(t, {}, directory)), ['second', 'third']);
 });
