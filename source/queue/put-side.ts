@@ -215,7 +215,7 @@ export class PutSide<T> {
 		if (this.#isFree(options)) {
 			addAtOnce(put, this.#admission);
 			if (!isTaken(put) && this.#isDropping && this.#options.limits.isFull) {
-				this.#options.limits.drop(put.records.slice(put.taken));
+				this.#options.limits.drop(put.records.slice(put.taken, put.sizes.length));
 				return accepted;
 			}
 		}

@@ -524,3 +524,12 @@ test('a batch that meets damage gives what stands before it, and the next one te
 	writeFileSync(path, whole);
 	t.deepEqual(await drain(await openQueue<string>(t, {}, directory)), ['second', 'third']);
 });
+
+test('of a run with a record that is refused, dropNewest drops those before it only', async t => {
+	const queue = await openQueue<unknown>(t, {maxSize: 2, overflow: 'dropNewest'});
+	const told = pEvent(queue, 'drop' as never) as Promise<{count: number; records: unknown[]}>;
+	await t.throwsAsync(queue.putMany([1, 2, 3, () => {}, 5]), {code: 'QUEUE_RECORD'});
+	t.like(await told, {count: 1, records: [3]});
+	t.is(queue.stats().dropped, 1);
+	t.deepEqual(await drain(queue), [1, 2]);
+});
