@@ -2,6 +2,7 @@ import {QueueFullError, QueueRecordError, QueueStorageError} from '../errors.ts'
 import {blockHeaderBytes} from '../format/block.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
 import {type Admission, isTaken, type Put, type PutLine} from './admission.ts';
+import {fewerToAppend} from './append-failure.ts';
 import type {Limits} from './limits.ts';
 import type {RecordStore} from './record-store.ts';
 import {maxBlockRecords} from './spill.ts';
@@ -116,7 +117,7 @@ export class LogAdmission<T> implements Admission<T> {
 		try {
 			this.#append(records);
 		} catch (error) {
-			this.#refuse(error, records.length, group);
+			this.#appendFewer(error, records.length, group);
 			return;
 		}
 
@@ -132,16 +133,15 @@ export class LogAdmission<T> implements Admission<T> {
 		}
 	}
 
-	/** A record that cannot be encoded is refused alone: a block with one in it is appended record by record. */
-	#refuse(error: unknown, records: number, group: Group<T>): void {
-		if (!(error instanceof QueueRecordError)) {
-			throw error;
-		}
-
-		if (records > 1) {
-			this.#appendBlock(group, 1);
-		} else {
+	/** A record that cannot be encoded is refused alone; those with it are appended without it. */
+	#appendFewer(error: unknown, records: number, group: Group<T>): void {
+		const fewer = fewerToAppend(error, records, this.#log);
+		if (fewer !== undefined) {
+			this.#appendBlock(group, fewer);
+		} else if (error instanceof QueueRecordError) {
 			this.#line.claimFirst()!.reject(error);
+		} else {
+			throw error;
 		}
 	}
 

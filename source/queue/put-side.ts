@@ -1,7 +1,8 @@
-import {type QueueError, QueueFullError, QueueRecordError, QueueStorageError, refusedRecord} from '../errors.ts';
+import {type QueueError, QueueFullError, QueueRecordError, refusedRecord} from '../errors.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
 import type {Durability, WaitOptions} from '../options.ts';
 import {type Admission, addAtOnce, isTaken, type Put, type PutLine} from './admission.ts';
+import {isPassing} from './append-failure.ts';
 import type {Limits} from './limits.ts';
 import {LogAdmission} from './log-admission.ts';
 import {MemoryAdmission} from './memory-admission.ts';
@@ -13,9 +14,6 @@ export const accepted: Promise<void> = Promise.resolve();
 
 /** How often a log that the file system has no room for tries again, in milliseconds. */
 const retryInterval = 250;
-
-/** Failures that pass by themselves: no room on the device or in a quota, no descriptor or memory left. */
-const passing = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']);
 
 export type PutSideOptions<T> = {
 	durability: Durability;
@@ -287,9 +285,4 @@ export class PutSide<T> {
 			this.#scheduleIfDue();
 		}, retryInterval);
 	}
-}
-
-function isPassing(error: unknown): error is QueueError {
-	const cause = error instanceof QueueStorageError ? (error.cause as NodeJS.ErrnoException | undefined) : undefined;
-	return error instanceof QueueFullError || (cause?.code !== undefined && passing.has(cause.code));
 }

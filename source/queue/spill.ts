@@ -1,4 +1,5 @@
 import {QueueRecordError} from '../errors.ts';
+import {fewerToAppend} from './append-failure.ts';
 import type {Held} from './held.ts';
 import type {Lease} from './lease.ts';
 
@@ -26,18 +27,21 @@ export class Spill<T> {
 		}
 	}
 
-	/**
-	 * Appends the oldest records that are in memory only, as one block; false if there are none. A record that the codec
-	 * refuses after all is dropped alone.
-	 */
+	/** Appends the oldest records that are in memory only, as one block; false if there are none. */
 	next(): boolean {
-		try {
-			return this.#appendFirst(maxBlockRecords);
-		} catch (error) {
-			rethrowUnlessRecord(error);
-			this.#appendOne();
+		const {memory, pending} = this.#held;
+		const lease = pending.firstUnlogged();
+		if (lease) {
+			this.#appendLease(lease);
 			return true;
 		}
+
+		const isMore = memory.tail.length > 0;
+		if (isMore) {
+			this.#appendTail(maxBlockRecords);
+		}
+
+		return isMore;
 	}
 
 	/** Appends all records that are in memory only. */
@@ -48,58 +52,44 @@ export class Spill<T> {
 		}
 	}
 
-	/** Appends up to `max` of the records that are first in the order of the queue. */
-	#appendFirst(max: number): boolean {
-		const {memory, pending} = this.#held;
-		const lease = pending.firstUnlogged();
-		if (lease) {
-			this.#appendLease(lease);
-			return true;
-		}
-
+	/** Appends up to `max` records of the tail. One that the codec refuses after all is dropped, alone. */
+	#appendTail(max: number): void {
+		const {log, memory} = this.#held;
 		const {tail} = memory;
-		if (tail.length === 0) {
-			return false;
-		}
-
 		const records = tail.first(max);
-		this.append(records);
-		tail.drop(records.length);
-		return true;
-	}
-
-	#appendOne(): void {
 		try {
-			this.#appendFirst(1);
+			this.append(records);
 		} catch (error) {
-			rethrowUnlessRecord(error);
-			this.#passUnencodable();
-			this.#dropped(error);
+			const fewer = fewerToAppend(error, records.length, log);
+			if (fewer !== undefined) {
+				this.#appendTail(fewer);
+				return;
+			}
+
+			this.#dropUnencodable(error);
 		}
+
+		tail.drop(records.length);
 	}
 
-	/** Passes over what is first to be appended: drops a record, leaves a run with its consumer. */
-	#passUnencodable(): void {
-		const {memory, pending} = this.#held;
-		const lease = pending.firstUnlogged();
-		if (lease) {
-			lease.isUnencodable = true;
-		} else {
-			memory.tail.drop(1);
-		}
-	}
-
-	/** Gives a run with a consumer its place in the log, before the newer records. */
+	/** Gives a run with a consumer its place in the log, before the newer records. One that cannot have one stays there. */
 	#appendLease(lease: Lease<T>): void {
 		const {log} = this.#held;
-		const block = log.append(lease.rest());
-		lease.sequence = block.firstSequence - lease.done;
-		log.reader.pass(block);
+		try {
+			const block = log.append(lease.rest());
+			lease.sequence = block.firstSequence - lease.done;
+			log.reader.pass(block);
+		} catch (error) {
+			this.#dropUnencodable(error);
+			lease.isUnencodable = true;
+		}
 	}
-}
 
-function rethrowUnlessRecord(error: unknown): asserts error is QueueRecordError {
-	if (!(error instanceof QueueRecordError)) {
-		throw error;
+	#dropUnencodable(error: unknown): void {
+		if (!(error instanceof QueueRecordError)) {
+			throw error;
+		}
+
+		this.#dropped(error);
 	}
 }

@@ -115,6 +115,24 @@ for (const durability of durabilities) {
 		await put;
 	});
 
+	test(`${durability}: where a block has no room and nothing is left to take, its records go to disk in smaller ones`, async t => {
+		const records = range(0, 600).map(record => String(record).padEnd(500));
+		for (const storage of [smallStorage(200_000), shortFiles(150_000)]) {
+			const directory = temporaryDirectory(t);
+			const options = {durability, cacheSize: 600, storage} as DiskQueueOptions<string>;
+			const queue = await openQueue<string>(t, options, directory);
+			const put = queue.putMany(records);
+			const delivered: string[] = [];
+			while (delivered.length < records.length) {
+				delivered.push(...(await queue.getMany(100)));
+			}
+
+			await put;
+			t.deepEqual(delivered, records);
+			await queue.close();
+		}
+	});
+
 	test(`${durability}: a full disk makes puts wait, lets gets go on, and writing resumes by itself`, async t => {
 		const {storage, fail} = failingStorage();
 		const queue = await openQueue<number>(t, withStorage(storage, {durability, cacheSize: 4}));
