@@ -48,8 +48,8 @@ export class QueueFullError extends QueueError {
 
 /** `QUEUE_EMPTY`: there is no record, or none came within the `timeout` of a get. */
 export class QueueEmptyError extends QueueError {
-	constructor(directory: string, timeout: number | undefined) {
-		super('QUEUE_EMPTY', `No record in the queue in ${directory}${within(timeout)}.`);
+	constructor(directory: string, timeout: number | undefined, options?: ErrorOptions) {
+		super('QUEUE_EMPTY', `No record in the queue in ${directory}${within(timeout)}.`, options);
 	}
 }
 

@@ -1,9 +1,11 @@
 import type {DeadLetterQueue} from '../options.ts';
+import {isPassing} from './append-failure.ts';
 import {DeadLetters} from './dead-letters.ts';
 import {type DeliveryOwner, QueueDelivery} from './delivery.ts';
 import type {Lease} from './lease.ts';
 import type {Drop} from './limits.ts';
 import type {RecordStore} from './record-store.ts';
+import type {Shortage} from './shortage.ts';
 
 /** Deliveries that may be in flight at once: so many fit a checkpoint, in any order of acks. */
 const maxInFlight = 4096;
@@ -29,6 +31,7 @@ export type DeliveriesOptions<T> = {
 /** What consumers hold of a queue: gives out deliveries, and settles them and the leases of streams. */
 export class Deliveries<T> implements DeliveryOwner<T> {
 	readonly #store: RecordStore<T>;
+	readonly #shortage: Shortage;
 	readonly #options: DeliveriesOptions<T>;
 	readonly #deadLetters: DeadLetters<T>;
 	readonly #delays = new Set<NodeJS.Timeout>();
@@ -36,8 +39,9 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 	/** From here on nothing is settled any more: what is not done comes back at the next open. */
 	#isOver = false;
 
-	constructor(store: RecordStore<T>, options: DeliveriesOptions<T>) {
+	constructor(store: RecordStore<T>, shortage: Shortage, options: DeliveriesOptions<T>) {
 		this.#store = store;
+		this.#shortage = shortage;
 		this.#options = options;
 		this.#deadLetters = new DeadLetters(options.deadLetter, {
 			buried: lease => this.#buried(lease),
@@ -61,7 +65,7 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 		} catch (error) {
 			// What is delivered is delivered; the next call meets the error again.
 			if (deliveries.length === 0) {
-				throw error;
+				this.#waitOrThrow(error);
 			}
 		}
 
@@ -69,6 +73,7 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 			return undefined;
 		}
 
+		this.#shortage.check(true);
 		this.#options.attempted();
 		return deliveries;
 	}
@@ -142,6 +147,15 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 		}
 
 		return undefined;
+	}
+
+	/** A record that finds no room in the log is delivered once there is some. */
+	#waitOrThrow(error: unknown): void {
+		if (!isPassing(error)) {
+			throw error;
+		}
+
+		this.#shortage.meet(error);
 	}
 
 	#returnLater(lease: Lease<T>, delay: number): void {

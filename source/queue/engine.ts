@@ -12,6 +12,7 @@ import {type Drop, Limits} from './limits.ts';
 import {PutSide} from './put-side.ts';
 import type {Delivery, QueueStats} from './queue.ts';
 import {maxBlockBytes, type Reading, RecordStore} from './record-store.ts';
+import {Shortage} from './shortage.ts';
 import {Tasks} from './tasks.ts';
 
 /** Records that may be done before the checkpoint is written, within a turn of the event loop. */
@@ -89,18 +90,28 @@ export class Engine<T> {
 		});
 		this.limits = new Limits(this.store, log, {...options, dropped: drop => this.#drop(drop)});
 		this.tasks = new Tasks(this.store);
-		this.gets = new GetSide<T>(log.directory, this.store, () => this.#taken());
+		const shortage = new Shortage(log, {
+			began: cause => this.#emit('full', cause),
+			ended: () => {
+				this.#emit('resume');
+				this.gets.added();
+			},
+			retry: () => {
+				this.#schedule();
+				this.gets.added();
+			},
+		});
+		this.gets = new GetSide<T>(this.store, shortage, () => this.#taken());
 		this.puts = new PutSide<T>(this.store, log, {
 			...options,
 			blockBytes,
 			limits: this.limits,
+			shortage,
 			added: () => this.#added(),
 			schedule: () => this.#schedule(),
 			idle: () => this.gets.added(),
-			full: cause => this.#emit('full', cause),
-			resume: () => this.#emit('resume'),
 		});
-		this.deliveries = new Deliveries<T>(this.store, {
+		this.deliveries = new Deliveries<T>(this.store, shortage, {
 			maxAttempts: options.maxAttempts,
 			deadLetter: deadLetter?.queue,
 			attempted: () => this.#writeCheckpoint(),

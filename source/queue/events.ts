@@ -14,7 +14,7 @@ export type DiskQueueEvents<T = unknown> = {
 	corruption: [corruption: Corruption];
 	/** The queue begins to use the disk. */
 	spill: [];
-	/** No room, by `maxSize` or `maxBytes` or on the device; puts wait. */
+	/** No room, by `maxSize` or `maxBytes` or on the device; puts wait, and deliveries of what is in memory only. */
 	full: [cause: QueueError];
 	/** There is room again. */
 	resume: [];

@@ -2,6 +2,7 @@ import {QueueEmptyError} from '../errors.ts';
 import type {WaitOptions} from '../options.ts';
 import {KeepAlive} from './keep-alive.ts';
 import type {RecordStore} from './record-store.ts';
+import type {Shortage} from './shortage.ts';
 import {type Waiter, WaitingLine} from './waiting-line.ts';
 
 type Request = {
@@ -23,11 +24,16 @@ export class GetSide<T> {
 	#isServingDue = false;
 	#isLoading = false;
 
-	constructor(directory: string, store: RecordStore<T>, onTaken: () => void) {
+	constructor(store: RecordStore<T>, shortage: Shortage, onTaken: () => void) {
 		this.#store = store;
 		this.#onTaken = onTaken;
 		this.#line = new WaitingLine(
-			timeout => new QueueEmptyError(directory, timeout),
+			timeout =>
+				new QueueEmptyError(
+					store.directory,
+					timeout,
+					store.size > 0 && shortage.cause ? {cause: shortage.cause} : undefined,
+				),
 			() => this.#keepAlive.hold(this.#line.length > 0),
 		);
 	}

@@ -1,4 +1,4 @@
-import {type QueueError, QueueFullError, QueueRecordError, refusedRecord} from '../errors.ts';
+import {QueueFullError, QueueRecordError, refusedRecord} from '../errors.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
 import type {Durability, WaitOptions} from '../options.ts';
 import {type Admission, addAtOnce, isTaken, type Put, type PutLine} from './admission.ts';
@@ -7,29 +7,24 @@ import type {Limits} from './limits.ts';
 import {LogAdmission} from './log-admission.ts';
 import {MemoryAdmission} from './memory-admission.ts';
 import type {RecordStore} from './record-store.ts';
+import type {Shortage} from './shortage.ts';
 import {WaitingLine} from './waiting-line.ts';
 
 /** What a put returns that did not have to wait: one promise for all, told by its identity. */
 export const accepted: Promise<void> = Promise.resolve();
-
-/** How often a log that the file system has no room for tries again, in milliseconds. */
-const retryInterval = 250;
 
 export type PutSideOptions<T> = {
 	durability: Durability;
 	maxRecordBytes: number;
 	blockBytes: number;
 	limits: Limits<T>;
+	shortage: Shortage;
 	/** There are new records to take. */
 	added(): void;
 	/** No call waits any more. */
 	idle(): void;
 	/** The next turn of the event loop has work. */
 	schedule(): void;
-	/** There is no room, in the queue or on the device; puts wait. */
-	full(cause: QueueError): void;
-	/** There is room again. */
-	resume(): void;
 };
 
 /** The producers' side of a queue: who may put now, who waits, and what a failing log means to them. */
@@ -38,19 +33,19 @@ export class PutSide<T> {
 	readonly #options: PutSideOptions<T>;
 	readonly #line: PutLine<T>;
 	readonly #admission: Admission<T>;
+	readonly #shortage: Shortage;
 	readonly #estimate: (record: T) => number;
 	/** The admission under way, with `'fsync'`. It never rejects. */
 	#admitting: Promise<void> | undefined;
-	#retry: NodeJS.Timeout | undefined;
-	#stallCause: QueueError | undefined;
 	/** A failure that does not pass: nothing more is written. */
 	#failure: {error: unknown} | undefined;
 
 	constructor(store: RecordStore<T>, log: SegmentLog<T>, options: PutSideOptions<T>) {
 		this.#log = log;
 		this.#options = options;
+		this.#shortage = options.shortage;
 		this.#line = new WaitingLine(
-			timeout => new QueueFullError(log.directory, timeout, this.#stallCause && {cause: this.#stallCause}),
+			timeout => this.#noRoom(timeout),
 			() => this.#line.length === 0 && options.idle(),
 		);
 		const {codec} = log;
@@ -86,7 +81,7 @@ export class PutSide<T> {
 		}
 
 		if (this.#line.length > 0) {
-			throw new QueueFullError(this.#log.directory, undefined, this.#stallCause && {cause: this.#stallCause});
+			throw this.#noRoom();
 		}
 
 		try {
@@ -116,13 +111,12 @@ export class PutSide<T> {
 			return;
 		}
 
-		const sequence = this.#log.nextSequence;
 		try {
 			const admitting = this.#admission.admit();
 			if (admitting) {
 				this.#admitting = admitting
 					.then(
-						() => this.#admitted(sequence),
+						() => this.#admitted(),
 						error => this.#stallOrFail(error),
 					)
 					.finally(() => {
@@ -130,7 +124,7 @@ export class PutSide<T> {
 						this.#scheduleIfDue();
 					});
 			} else {
-				this.#admitted(sequence);
+				this.#admitted();
 				this.#scheduleIfDue();
 			}
 		} catch (error) {
@@ -140,8 +134,8 @@ export class PutSide<T> {
 
 	/** Appends everything that was put, and settles who waits. Rejects if the file system refuses. */
 	async finish(): Promise<void> {
-		clearTimeout(this.#retry);
 		await this.#admitting;
+		this.#shortage.close();
 		try {
 			await this.#admission.finish();
 		} catch (error) {
@@ -228,20 +222,20 @@ export class PutSide<T> {
 
 	#wait(put: Put<T>, options: WaitOptions | undefined): Promise<void> {
 		const promise = this.#line.wait(put, options);
-		if (!this.#retry) {
+		if (!this.#shortage.isRetryDue) {
 			this.#scheduleIfDue();
 		}
 
 		return promise;
 	}
 
-	#admitted(sequence: number): void {
-		if (this.#stallCause && (this.#line.length === 0 || this.#log.nextSequence > sequence)) {
-			this.#stallCause = undefined;
-			clearTimeout(this.#retry);
-			this.#retry = undefined;
-			this.#options.resume();
-		}
+	#admitted(): void {
+		this.#shortage.check(this.#line.length > 0);
+	}
+
+	#noRoom(timeout?: number): QueueFullError {
+		const {cause} = this.#shortage;
+		return new QueueFullError(this.#log.directory, timeout, cause && {cause});
 	}
 
 	get #isDue(): boolean {
@@ -249,7 +243,7 @@ export class PutSide<T> {
 	}
 
 	#scheduleIfDue(): void {
-		if (this.#isDue && !this.#retry) {
+		if (this.#isDue && !this.#shortage.isRetryDue) {
 			this.#options.schedule();
 		}
 	}
@@ -275,14 +269,6 @@ export class PutSide<T> {
 			return;
 		}
 
-		if (!this.#stallCause) {
-			this.#options.full(error);
-		}
-
-		this.#stallCause = error;
-		this.#retry ??= setTimeout(() => {
-			this.#retry = undefined;
-			this.#scheduleIfDue();
-		}, retryInterval);
+		this.#shortage.meet(error);
 	}
 }

@@ -4,7 +4,14 @@ import {Writable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
 import type {ExecutionContext} from 'ava';
 import {pEvent} from 'p-event';
-import {createReadStream, DiskQueue, type DiskQueueOptions, QueueFullError} from '../../source/index.ts';
+import {
+	createReadStream,
+	DiskQueue,
+	type DiskQueueOptions,
+	QueueEmptyError,
+	QueueFullError,
+	QueueStorageError,
+} from '../../source/index.ts';
 import {checkedId, type NumberedRecord, numberedRecord} from './numbered-record.ts';
 import {nextTurn, openQueue} from './queues.ts';
 import {pickFrom} from './random.ts';
@@ -16,6 +23,9 @@ const producers = 8;
 /** What a file may take of the device beyond its length: part of its last block, and a block that lists the others. */
 const overheadBytes = 2 * 4096;
 const tooFull: ReadonlySet<string> = new Set(['ENOSPC', 'EFBIG']);
+
+/** Less than it takes until a full disk is tried again. */
+const atOnce = {timeout: 100};
 
 type Numbered = DiskQueue<NumberedRecord>;
 
@@ -126,7 +136,7 @@ export class FullDiskLife {
 	/** Takes until half of the segments are gone; another program takes what room that gives back. */
 	async loseRoom(disk: SmallDisk, random: () => number): Promise<void> {
 		const {segments} = this.queue.stats();
-		while (this.queue.stats().segments > segments / 2) {
+		while (this.queue.stats().segments > segments / 2 && this.queue.size > 0) {
 			await this.take(20, pickFrom(takes, random));
 			await nextTurn();
 			// A queue that has nothing more to give back would wait for the other program.
@@ -140,8 +150,12 @@ export class FullDiskLife {
 	async drainUntilResumed(random: () => number): Promise<void> {
 		const {episodes} = this;
 		while (this.events.at(-1) === 'full' && this.episodes === episodes) {
-			await this.take(20, pickFrom(takes, random));
-			await nextTurn();
+			if (this.queue.size === 0) {
+				await this.reach('resume');
+			} else {
+				await this.take(20, pickFrom(takes, random));
+				await nextTurn();
+			}
 		}
 	}
 
@@ -162,9 +176,15 @@ export class FullDiskLife {
 		return outcome;
 	}
 
-	/** Opens the directory again, for a queue that puts what there is room for. */
-	async reopen(): Promise<Numbered> {
-		return openQueue<NumberedRecord>(this.#t, this.#options, this.directory);
+	/** Opens the directory again, which may take `relieve` if it has no room left for one more name. */
+	async reopen(relieve: () => void): Promise<Numbered> {
+		const open = () => openQueue<NumberedRecord>(this.#t, this.#options, this.directory);
+		return open().catch(error => {
+			const {code, syscall} = error.cause as NodeJS.ErrnoException;
+			this.#t.deepEqual({code, syscall}, {code: 'ENOSPC', syscall: 'rename'});
+			relieve();
+			return open();
+		});
 	}
 
 	/** What was accepted and is not done is there again: all of it, unless the close said otherwise. */
@@ -239,12 +259,12 @@ export const takes: readonly Take[] = [
 	async queue => [checkedId(await queue.get())],
 	takeMany,
 	orTakeMany(async queue => {
-		const delivery = await queue.receive();
+		const delivery = await queue.receive(atOnce);
 		delivery.ack();
 		return [checkedId(delivery.record)];
 	}),
 	orTakeMany(async (queue, count) => {
-		const deliveries = await queue.receiveMany(count);
+		const deliveries = await queue.receiveMany(count, atOnce);
 		deliveries.pop()!.nack();
 		for (const delivery of deliveries.toReversed()) {
 			delivery.ack();
@@ -263,17 +283,14 @@ async function takeMany(queue: Numbered, count: number): Promise<number[]> {
 
 /** A record that is in memory only is delivered once there is room for it in the log: until then it can be got. */
 function orTakeMany(take: Take): Take {
-	return async (queue, count) => {
-		try {
-			return await take(queue, count);
-		} catch (error) {
-			if ((error as {code: string}).code !== 'QUEUE_STORAGE' || queue.stats().diskRecords > 0) {
+	return (queue, count) =>
+		take(queue, count).catch(error => {
+			if (!(error instanceof QueueEmptyError && error.cause instanceof QueueStorageError)) {
 				throw error;
 			}
 
 			return takeMany(queue, count);
-		}
-	};
+		});
 }
 
 async function takeByPipeline(queue: Numbered, count: number): Promise<number[]> {

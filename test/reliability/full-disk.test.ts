@@ -55,7 +55,7 @@ async function liveThroughFullDisk(t: ExecutionContext, {disk, durability, round
 	const code = await life.close();
 	t.is(code, 'QUEUE_STORAGE');
 	t.is(openDescriptors(), descriptors);
-	const again = await life.reopen();
+	const again = await life.reopen(() => disk.relieve());
 	disk.fill();
 	await life.checkReopened(again, code);
 	disk.relieve();
