@@ -1,5 +1,5 @@
 import {closeSync, fsyncSync, openSync, readdirSync, statfsSync, unlinkSync, writeSync} from 'node:fs';
-import {join} from 'node:path';
+import {dirname, join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {MountingShell, runApart} from './mounting-shell.ts';
 import {unless} from './platforms.ts';
@@ -15,6 +15,7 @@ const mebibyte = 1024 * 1024;
 const plentyBytes = 64 * mebibyte;
 /** What the names of the files of the other program begin with. */
 const ballast = 'ballast';
+const fillsAgain = 8;
 /** Those that an ext4 needs itself. */
 const ownInodes = 11;
 
@@ -48,6 +49,10 @@ export class SmallDisk {
 	fill(): void {
 		const take = this.#shortage === 'bytes' ? writeUntilFull : createUntilFull;
 		take(join(this.root, ballast));
+		// What was of removed files may come free only with the journal of what has just been written.
+		for (let left = fillsAgain; left > 0 && this.free > 0; left--) {
+			take(join(this.root, ballast));
+		}
 	}
 
 	/** Gives back all that was taken so. */
@@ -86,7 +91,10 @@ function writeUntilFull(path: string): void {
 }
 
 function createUntilFull(path: string): void {
-	for (let number = 0; succeeds(() => closeSync(openSync(`${path}-${number}`, 'a'))); ) {
+	for (
+		let number = readdirSync(dirname(path)).length;
+		succeeds(() => closeSync(openSync(`${path}-${number}`, 'a')));
+	) {
 		number++;
 	}
 }
