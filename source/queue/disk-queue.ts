@@ -224,7 +224,8 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	}
 
 	/**
-	 * Takes up to `max` records, in order: waits for the first as `get` does, then up to `maxWait` for more.
+	 * Takes up to `max` records, in order: waits for the first as `get` does, then up to `maxWait` for more. What must be
+	 * read from disk first is left to the next batch, unless there is time to wait.
 	 *
 	 * ```ts
 	 * const batch = await queue.getMany(500, {maxWait: 1000});

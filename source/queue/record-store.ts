@@ -158,8 +158,7 @@ export class RecordStore<T> {
 			return undefined;
 		}
 
-		// Of what is in memory only: to read on may fail, and these are taken.
-		for (let more = this.#atHand; more && records.length < max; more = this.#atHand) {
+		for (let more = this.#furtherRing(); more && records.length < max; more = this.#furtherRing()) {
 			records.push(...more.take(max - records.length));
 		}
 
@@ -326,7 +325,7 @@ export class RecordStore<T> {
 
 	/** Where the next records are that follow those given back: in the log or not; undefined if they are not at hand. */
 	#nextRing(reading: Reading): BlockRing<T> | undefined {
-		const {head} = this.#memory;
+		const {head, tail} = this.#memory;
 		const {reader} = this.#log;
 		if (head.length === 0 && !reader.isAtEnd) {
 			const block = reading === 'now' ? reader.nextSync() : reader.next();
@@ -337,17 +336,20 @@ export class RecordStore<T> {
 			this.#isLoadDue = !block && !reader.isAtEnd;
 		}
 
-		return this.#atHand;
-	}
-
-	/** The same without reading. */
-	get #atHand(): BlockRing<T> | undefined {
-		const {head, tail} = this.#memory;
 		if (head.length > 0) {
 			return head;
 		}
 
-		return tail.length > 0 && this.#log.reader.isAtEnd ? tail : undefined;
+		return tail.length > 0 && reader.isAtEnd ? tail : undefined;
+	}
+
+	/** The same after some were taken, which no failure may take along: the next take meets it again. */
+	#furtherRing(): BlockRing<T> | undefined {
+		try {
+			return this.#nextRing('ahead');
+		} catch {
+			return undefined;
+		}
 	}
 
 	#peekOnDisk(max: number, gather: (records: T[]) => void): void {

@@ -533,3 +533,23 @@ test('of a run with a record that is refused, dropNewest drops those before it o
 	t.is(queue.stats().dropped, 1);
 	t.deepEqual(await drain(queue), [1, 2]);
 });
+
+for (const durability of ['write', 'fsync'] as const) {
+	test(`${durability}: a batch takes the records of as many blocks as are at hand`, async t => {
+		const directory = temporaryDirectory(t);
+		const queue = await openQueue<number>(t, {durability, cacheSize: 10}, directory);
+		for (const record of range(0, 300)) {
+			await queue.put(record);
+		}
+
+		const batches = [await queue.getMany(100), await queue.getMany(100)];
+		await queue.close();
+		const again = await openQueue<number>(t, {durability, cacheSize: 10}, directory);
+		while (again.size > 0) {
+			batches.push(await again.getMany(100));
+		}
+
+		t.deepEqual(batches.flat(), range(0, 300));
+		t.true(batches.length <= 5, `${batches.map(({length}) => length)}`);
+	});
+}
