@@ -3,11 +3,11 @@ import {wrongType} from '../errors.ts';
 /** A run amortises what a call costs; from a few hundred records on a longer one gains nothing. */
 const runLength = 512;
 
-/** Cuts an iterable into runs. An asynchronous one may be slow: each of its records is a run, and is not kept waiting. */
+/** Cuts an iterable into runs, arrays of their own: the caller may change his. An asynchronous one may be slow: each of its records is a run, and is not kept waiting. */
 export async function* runsOf<T>(records: Iterable<T> | AsyncIterable<T>): AsyncGenerator<T[], void, undefined> {
 	const iterable = Object(records);
 	if (Array.isArray(records) && records.length <= runLength) {
-		yield records;
+		yield records.slice();
 	} else if (Symbol.iterator in iterable) {
 		yield* cut(records as Iterable<T>);
 	} else if (Symbol.asyncIterator in iterable) {

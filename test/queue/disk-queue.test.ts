@@ -553,3 +553,18 @@ for (const durability of ['write', 'fsync'] as const) {
 		t.true(batches.length <= 5, `${batches.map(({length}) => length)}`);
 	});
 }
+
+test('an array that changes while its put waits changes nothing of what is put', async t => {
+	const directory = temporaryDirectory(t);
+	const queue = await openQueue<number>(t, {durability: 'write', cacheSize: 1}, directory);
+	const records = [1, 2, 3];
+	const puts = [queue.put(0), queue.putMany(records)];
+	// Until the run is in line.
+	await null;
+	await null;
+	puts.push(queue.put(4));
+	records.splice(0, 3, 99);
+	await Promise.all(puts);
+	await queue.close();
+	t.deepEqual(await drain(await openQueue<number>(t, {}, directory)), range(0, 5));
+});
