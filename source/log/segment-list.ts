@@ -74,6 +74,11 @@ export class SegmentList {
 		return this.#writer;
 	}
 
+	/** Whether the last segment has blocks and may be appended to. */
+	get isSealable(): boolean {
+		return this.#writer?.hasBlocks ?? (this.#isLastUsable && this.#segments.length > 0);
+	}
+
 	/** Whether a block of so many bytes needs a fresh segment: the first block of one always has room. */
 	needsRoll(blockBytes: number, segmentBytes: number): boolean {
 		const writer = this.#writer ?? this.#reopenLast();

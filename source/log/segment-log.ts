@@ -225,7 +225,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 	/** Frees the space of a log whose records are all done, though its last segment is not full. */
 	freeDone(): void {
-		if (this.doneSequence === this.nextSequence && this.#segments.writer?.hasBlocks) {
+		if (this.doneSequence === this.nextSequence && this.#segments.isSealable) {
 			this.#segments.seal();
 			this.#progress.markDue();
 		}

@@ -568,3 +568,16 @@ test('an array that changes while its put waits changes nothing of what is put',
 	await queue.close();
 	t.deepEqual(await drain(await openQueue<number>(t, {}, directory)), range(0, 5));
 });
+
+for (const overflow of ['wait', 'dropOldest'] as const) {
+	test(`a log that was closed beyond maxBytes has room once it is drained (${overflow})`, async t => {
+		const directory = temporaryDirectory(t);
+		const queue = await openQueue<string>(t, {durability: 'write'}, directory);
+		await queue.putMany(range(0, 100).map(record => String(record).padEnd(10_000)));
+		await queue.close();
+		const again = await openQueue<string>(t, {durability: 'write', maxBytes: 512 * 1024, overflow}, directory);
+		t.is((await drain(again)).length, 100);
+		await again.put('new', {timeout: 60_000});
+		t.is(await again.get(), 'new');
+	});
+}
