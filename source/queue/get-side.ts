@@ -21,6 +21,8 @@ export class GetSide<T> {
 	readonly #keepAlive = new KeepAlive();
 	/** Those in line that may be over before it is their turn. */
 	readonly #ending = new Set<Waiter<Request, unknown>>();
+	/** Why nothing is taken any more. */
+	#closed: {error: unknown} | undefined;
 	#isServingDue = false;
 	#isLoading = false;
 
@@ -90,8 +92,9 @@ export class GetSide<T> {
 		}
 	}
 
-	/** Rejects who waits, for good. */
+	/** Rejects who waits, and whoever comes. */
 	close(error: unknown): void {
+		this.#closed = {error};
 		this.#line.rejectAll(error);
 		this.#keepAlive.close();
 	}
@@ -102,6 +105,10 @@ export class GetSide<T> {
 	}
 
 	#takeAtOnce<R>(take: () => R | undefined, options: WaitOptions | undefined): R | undefined {
+		if (this.#closed) {
+			throw this.#closed.error;
+		}
+
 		const taken = this.#line.length === 0 && !options?.signal?.aborted ? take() : undefined;
 		if (taken !== undefined) {
 			this.#onTaken();

@@ -581,3 +581,14 @@ for (const overflow of ['wait', 'dropOldest'] as const) {
 		t.is(await again.get(), 'new');
 	});
 }
+
+test('a batch that waits for more ends when the queue closes, and takes nothing any more', async t => {
+	const directory = temporaryDirectory(t);
+	const queue = await openQueue<number>(t, {}, directory);
+	await queue.put(1);
+	const batch = queue.getMany(10, {maxWait: 60_000});
+	const received = queue.receiveMany(10, {maxWait: 60_000}).catch(error => error.code);
+	await queue.close();
+	t.deepEqual(await batch, [1]);
+	t.is(await received, 'QUEUE_CLOSED');
+});
