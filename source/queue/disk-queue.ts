@@ -509,11 +509,16 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 		const taken = await this.#engine.gets.take(() => take(max), options);
 		const deadline = performance.now() + maxWait;
 		for (let left = maxWait; left > 0 && taken.length < max; left = deadline - performance.now()) {
+			let more: R[];
 			try {
-				taken.push(...(await this.#engine.gets.take(() => take(max - taken.length), {timeout: left, signal})));
+				more = await this.#engine.gets.take(() => take(max - taken.length), {timeout: left, signal});
 			} catch {
 				// Late, aborted or closed: what was taken is never lost by an error.
 				break;
+			}
+
+			for (const record of more) {
+				taken.push(record);
 			}
 		}
 

@@ -275,23 +275,23 @@ export class RecordStore<T> {
 	/** Drops the records of the log before a sequence that wait; gives how many, and those that were at hand. */
 	discardBefore(sequence: number): {records: T[]; count: number} {
 		const size = this.size;
-		const records: T[] = [];
+		const runs: T[][] = [];
 		for (const lease of this.#pending.returned()) {
 			if (lease.first !== undefined && lease.first < sequence) {
 				const count = Math.min(lease.length, sequence - lease.first);
-				records.push(...lease.rest().slice(0, count));
+				runs.push(lease.rest().slice(0, count));
 				this.#pending.settle(lease, count);
 			}
 		}
 
 		const {head} = this.#memory;
-		records.push(...head.takeAll(Math.max(0, sequence - this.#taken)));
+		runs.push(head.takeAll(Math.max(0, sequence - this.#taken)));
 		if (head.length === 0) {
 			this.#log.reader.skipTo(sequence);
 		}
 
 		this.#markProgress();
-		return {records, count: size - this.size};
+		return {records: runs.flat(), count: size - this.size};
 	}
 
 	/** Drops all records that wait; those with a consumer stay with it. */

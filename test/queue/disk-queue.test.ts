@@ -592,3 +592,35 @@ test('a batch that waits for more ends when the queue closes, and takes nothing 
 	t.deepEqual(await batch, [1]);
 	t.is(await received, 'QUEUE_CLOSED');
 });
+
+test('records that come by the hundred thousand in one turn are all in the batch that waits for them', async t => {
+	const queue = await openQueue<number>(t, {cacheSize: 1_000_000, cacheBytes: 1e9});
+	await queue.put(-1);
+	const batch = queue.getMany(200_001, {maxWait: 60_000});
+	await nextTurn();
+	for (const record of range(0, 200_000)) {
+		void queue.put(record);
+	}
+
+	t.is((await batch).length, 200_001);
+	t.is(queue.size, 0);
+});
+
+test('what is dropped with the oldest file is told of, however much it is', async t => {
+	const options = {durability: 'write', cacheSize: 1_000_000, cacheBytes: 1e9, maxBytes: 2 ** 21} as const;
+	const queue = await openQueue<number>(t, {...options, overflow: 'dropOldest'});
+	const dropped: number[] = [];
+	queue.on('drop', drop => {
+		for (const record of drop.records) {
+			dropped.push(record);
+		}
+	});
+	let count = 0;
+	while (dropped.length === 0) {
+		await queue.putMany(range(count, count + 50_000));
+		count += 50_000;
+		await nextTurn();
+	}
+
+	t.deepEqual([...dropped, ...(await drain(queue))], range(0, count));
+});
