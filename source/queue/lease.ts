@@ -41,6 +41,7 @@ export class Lease<T> {
 	/** Cuts off the first `count` that are not done. */
 	split(count: number): Lease<T> {
 		const front = new Lease(this.records.slice(this.done, this.done + count), this.first, this.attempts);
+		front.isUnencodable = this.isUnencodable;
 		this.done += count;
 		return front;
 	}

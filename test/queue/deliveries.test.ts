@@ -492,3 +492,28 @@ test('records that a power cut took from behind the checkpoint are not counted, 
 	const delivery = await last.receive();
 	t.like(delivery, {record: 3, sequence: 3});
 });
+
+test('part of a run that cannot be encoded never gets into the log behind newer records', async t => {
+	const directory = temporaryDirectory(t);
+	const queue = await openQueue<{id: number}>(t, {}, directory);
+	queue.on('error', () => {});
+	const records = range(0, 20).map(id => ({id}));
+	await queue.putMany(records);
+	const lease = await queue.lease(20, () => true);
+	Object.defineProperty(records[15]!, 'spoilt', {
+		enumerable: true,
+		get() {
+			throw new Error('changed after its put');
+		},
+	});
+	await queue.sync();
+	queue.giveBack(lease!);
+	const newer = range(100, 105).map(id => ({id}));
+	await queue.putMany(newer);
+	await queue.sync();
+	const delivery = await queue.receive();
+	t.is(delivery.record, records[0]!);
+	await queue.close();
+	const again = await openQueue<{id: number}>(t, {}, directory);
+	t.deepEqual(await drain(again), newer);
+});
