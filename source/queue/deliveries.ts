@@ -6,9 +6,10 @@ import type {Lease} from './lease.ts';
 import type {Drop} from './limits.ts';
 import type {RecordStore} from './record-store.ts';
 import type {Shortage} from './shortage.ts';
+import {maxDelay} from './waiting-line.ts';
 
-/** Deliveries that may be in flight at once: so many fit a checkpoint, in any order of acks. */
-const maxInFlight = 4096;
+/** Records that may be with consumers, or wait for a delay, at once: so many fit a checkpoint, in any order of acks. */
+const maxUnsettled = 4096;
 
 /** How long a record waits that the dead-letter queue refused, in milliseconds. */
 const burialRetryDelay = 1000;
@@ -136,7 +137,7 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 
 	/** A record that was delivered too often before is buried instead, and the next one is tried. */
 	#deliverOne(): QueueDelivery<T> | undefined {
-		while (this.#store.inFlight < maxInFlight) {
+		while (this.#store.inFlight + this.#store.delayed < maxUnsettled) {
 			const lease = this.#store.deliver();
 			if (!lease || lease.attempts <= this.#options.maxAttempts) {
 				return lease && new QueueDelivery(lease, this);
@@ -160,11 +161,22 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 
 	#returnLater(lease: Lease<T>, delay: number): void {
 		this.#store.giveBack(lease, 'delayed');
-		const timer = setTimeout(() => {
-			this.#delays.delete(timer);
-			this.#store.giveBack(lease);
-			this.#options.returned();
-		}, delay);
+		this.#returnAfter(lease, delay);
+	}
+
+	#returnAfter(lease: Lease<T>, delay: number): void {
+		const timer = setTimeout(
+			() => {
+				this.#delays.delete(timer);
+				if (delay > maxDelay) {
+					this.#returnAfter(lease, delay - maxDelay);
+				} else {
+					this.#store.giveBack(lease);
+					this.#options.returned();
+				}
+			},
+			Math.min(delay, maxDelay),
+		);
 		this.#delays.add(timer.unref());
 	}
 

@@ -241,7 +241,8 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 
 	/**
 	 * Takes the first record until it is settled: what was not acknowledged comes back, after a crash too, and says how
-	 * often it was delivered. A record is in the log when it is delivered. At most 4096 may be in flight; more wait.
+	 * often it was delivered. A record is in the log when it is delivered. At most 4096
+	 * may be in flight or wait for the delay of a `nack`; more wait.
 	 *
 	 * ```ts
 	 * const delivery = await queue.receive();

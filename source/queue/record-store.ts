@@ -93,6 +93,11 @@ export class RecordStore<T> {
 		return this.#pending.inFlight;
 	}
 
+	/** Records given back that wait for a delay. */
+	get delayed(): number {
+		return this.#pending.delayed;
+	}
+
 	/** Whether a record may be added to memory without making room. */
 	get hasRoom(): boolean {
 		return this.#memory.hasRoomInTail;

@@ -2,8 +2,8 @@ import {AbortError} from '../errors.ts';
 import type {WaitOptions} from '../options.ts';
 import {Ring} from '../ring.ts';
 
-/** The longest delay of a timer; a longer wait is as good as one without end. */
-const maxDelay = 2 ** 31 - 1;
+/** The longest delay of a timer, in milliseconds. */
+export const maxDelay: number = 2 ** 31 - 1;
 const minCompaction = 64;
 
 /** A call that waits. It leaves the line when it is settled, from either side. */

@@ -517,3 +517,40 @@ test('part of a run that cannot be encoded never gets into the log behind newer 
 	const again = await openQueue<{id: number}>(t, {}, directory);
 	t.deepEqual(await drain(again), newer);
 });
+
+test('records that wait for a delay count as in flight: what is acknowledged behind them stays done', async t => {
+	const directory = temporaryDirectory(t);
+	const queue = await openQueue<number>(t, {durability: 'write'}, directory);
+	await queue.putMany(range(0, 20_000));
+	const acknowledged = new Set<number>();
+	let isMore = true;
+	while (isMore) {
+		const deliveries = await queue.receiveMany(1000, {timeout: 50}).catch(() => []);
+		isMore = deliveries.length > 0;
+		for (const delivery of deliveries) {
+			if (delivery.record % 2 === 0) {
+				delivery.nack({delay: 60_000});
+			} else {
+				delivery.ack();
+				acknowledged.add(delivery.record);
+			}
+		}
+	}
+
+	t.is(acknowledged.size, 4095);
+	await queue.close();
+	const again = await openQueue<number>(t, {}, directory);
+	t.deepEqual(
+		await drain(again),
+		range(0, 20_000).filter(record => !acknowledged.has(record)),
+	);
+});
+
+test('a delay longer than a timer can be is not taken for none', async t => {
+	const queue = await openQueue<number>(t);
+	await queue.put(1);
+	const delivery = await queue.receive();
+	delivery.nack({delay: 2 ** 31});
+	await t.throwsAsync(queue.receive({timeout: 50}), {code: 'QUEUE_EMPTY'});
+	t.is(queue.size, 1);
+});
