@@ -50,12 +50,16 @@ export class Limits<T> {
 		return this.#isLifted ? Number.POSITIVE_INFINITY : Math.max(0, this.#options.maxSize - this.#store.size);
 	}
 
-	/** Makes room for one record, as `overflow` says; false, and nothing is dropped, if there is none to be made. */
+	/**
+	 * Makes room for one record, as `overflow` says; false, and nothing is dropped, if there is none to be made.
+	 *
+	 * @throws QueueFullError when what would be dropped cannot be read.
+	 */
 	makeRoom(): boolean {
 		if (this.isFull && this.#options.overflow === 'dropOldest') {
 			const excess = this.#store.size - this.#options.maxSize + 1;
 			for (let left = excess <= this.#store.takableSize ? excess : 0; left > 0 && this.isFull; left--) {
-				this.drop(this.#store.discardFirst());
+				this.drop(this.#discardFirst());
 			}
 		}
 
@@ -85,6 +89,14 @@ export class Limits<T> {
 	drop(records: T[], count: number = records.length): void {
 		if (count > 0) {
 			this.#options.dropped({count, reason: 'overflow', records});
+		}
+	}
+
+	#discardFirst(): T[] {
+		try {
+			return this.#store.discardFirst();
+		} catch (cause) {
+			throw new QueueFullError(this.#log.directory, undefined, {cause});
 		}
 	}
 

@@ -4,9 +4,17 @@ import {Writable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
 import test from 'ava';
 import {pEvent} from 'p-event';
-import {type DeadLetter, DiskQueue, type Drop, type Durability, diskQueue} from '../../source/index.ts';
+import {
+	type DeadLetter,
+	DiskQueue,
+	type DiskQueueOptions,
+	type Drop,
+	type Durability,
+	diskQueue,
+} from '../../source/index.ts';
+import {fileSystem, type Storage} from '../../source/storage.ts';
 import {collect} from '../contract/queue-contract.ts';
-import {faultyStorage} from '../helpers/faulty-storage.ts';
+import {faultyStorage, systemError} from '../helpers/faulty-storage.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
@@ -553,4 +561,31 @@ test('a delay longer than a timer can be is not taken for none', async t => {
 	delivery.nack({delay: 2 ** 31});
 	await t.throwsAsync(queue.receive({timeout: 50}), {code: 'QUEUE_EMPTY'});
 	t.is(queue.size, 1);
+});
+
+test('dropOldest waits where what it would drop cannot be read, and goes on when it can', async t => {
+	let isFailing = false;
+	const storage: Storage = {
+		...fileSystem,
+		readSync(...call) {
+			if (isFailing) {
+				throw systemError('EIO', 'read');
+			}
+
+			return fileSystem.readSync(...call);
+		},
+	};
+	const directory = temporaryDirectory(t);
+	const queue = await openQueue<number>(t, {durability: 'write'}, directory);
+	await queue.putMany(range(0, 100));
+	await queue.close();
+	const options = {durability: 'write', maxSize: 100, overflow: 'dropOldest', storage} as DiskQueueOptions<number>;
+	const again = await openQueue<number>(t, options, directory);
+	isFailing = true;
+	const full = pEvent(again, 'full' as never);
+	const put = again.put(100);
+	t.regex(((await full) as unknown as {cause: Error}).cause.message, /read/);
+	isFailing = false;
+	await put;
+	t.deepEqual(await drain(again), range(1, 101));
 });
