@@ -154,6 +154,11 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		return this.#progress.isDue;
 	}
 
+	/** Whether files are about to be removed. */
+	get isMakingRoom(): boolean {
+		return this.#reclaiming !== undefined && this.#segments.firstBefore(this.doneSequence) !== undefined;
+	}
+
 	/** How many more records are done than the checkpoint says. */
 	get unwrittenDone(): number {
 		return this.#progress.sequence - this.#progress.written;

@@ -3,7 +3,7 @@ import {isPassing} from './append-failure.ts';
 import {DeadLetters} from './dead-letters.ts';
 import {type DeliveryOwner, QueueDelivery} from './delivery.ts';
 import type {Lease} from './lease.ts';
-import type {Drop} from './limits.ts';
+import type {Drop, Limits} from './limits.ts';
 import type {RecordStore} from './record-store.ts';
 import type {Shortage} from './shortage.ts';
 import {maxDelay} from './waiting-line.ts';
@@ -15,6 +15,8 @@ const maxUnsettled = 4096;
 const burialRetryDelay = 1000;
 
 export type DeliveriesOptions<T> = {
+	limits: Limits<T>;
+	shortage: Shortage;
 	maxAttempts: number;
 	deadLetter: DeadLetterQueue<T> | undefined;
 	/** Attempts were counted that a killed process must not take back. */
@@ -32,7 +34,6 @@ export type DeliveriesOptions<T> = {
 /** What consumers hold of a queue: gives out deliveries, and settles them and the leases of streams. */
 export class Deliveries<T> implements DeliveryOwner<T> {
 	readonly #store: RecordStore<T>;
-	readonly #shortage: Shortage;
 	readonly #options: DeliveriesOptions<T>;
 	readonly #deadLetters: DeadLetters<T>;
 	readonly #delays = new Set<NodeJS.Timeout>();
@@ -40,9 +41,8 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 	/** From here on nothing is settled any more: what is not done comes back at the next open. */
 	#isOver = false;
 
-	constructor(store: RecordStore<T>, shortage: Shortage, options: DeliveriesOptions<T>) {
+	constructor(store: RecordStore<T>, options: DeliveriesOptions<T>) {
 		this.#store = store;
-		this.#shortage = shortage;
 		this.#options = options;
 		this.#deadLetters = new DeadLetters(options.deadLetter, {
 			buried: lease => this.#buried(lease),
@@ -74,7 +74,7 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 			return undefined;
 		}
 
-		this.#shortage.check(true);
+		this.#options.shortage.check(true);
 		this.#options.attempted();
 		return deliveries;
 	}
@@ -156,7 +156,7 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 			throw error;
 		}
 
-		this.#shortage.meet(error);
+		this.#options.shortage.meet(error);
 	}
 
 	#returnLater(lease: Lease<T>, delay: number): void {

@@ -80,7 +80,10 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 			codec,
 			storage,
 			report: corruption => setImmediate(() => queue.#reportCorruption(corruption)),
-			reclaimed: (segments, bytes) => queue.#emitSoon('reclaim', [{segments, bytes}]),
+			reclaimed: (segments, bytes) => {
+				queue.#engine.reclaimed();
+				queue.#emitSoon('reclaim', [{segments, bytes}]);
+			},
 		});
 		const deadLetter = await openDeadLetter(resolved).catch(async error => {
 			await log.closeFiles();

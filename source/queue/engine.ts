@@ -55,6 +55,7 @@ export class Engine<T> {
 	readonly #options: ResolvedOptions<T>;
 	readonly #emit: Emit<T>;
 	readonly #wantsEmpty: () => boolean;
+	readonly #shortage: Shortage;
 	readonly #deadLetter: DeadLetterTarget<T> | undefined;
 	readonly #forgetExit: () => void;
 	readonly #leaving = new Set<Promise<unknown>>();
@@ -90,7 +91,7 @@ export class Engine<T> {
 		});
 		this.limits = new Limits(this.store, log, {...options, dropped: drop => this.#drop(drop)});
 		this.tasks = new Tasks(this.store);
-		const shortage = new Shortage(log, {
+		this.#shortage = new Shortage(log, {
 			began: cause => this.#emit('full', cause),
 			ended: () => {
 				this.#emit('resume');
@@ -101,17 +102,19 @@ export class Engine<T> {
 				this.gets.added();
 			},
 		});
-		this.gets = new GetSide<T>(this.store, shortage, () => this.#taken());
+		this.gets = new GetSide<T>(this.store, this.#shortage, () => this.#taken());
 		this.puts = new PutSide<T>(this.store, log, {
 			...options,
 			blockBytes,
 			limits: this.limits,
-			shortage,
+			shortage: this.#shortage,
 			added: () => this.#added(),
 			schedule: () => this.#schedule(),
 			idle: () => this.gets.added(),
 		});
-		this.deliveries = new Deliveries<T>(this.store, shortage, {
+		this.deliveries = new Deliveries<T>(this.store, {
+			limits: this.limits,
+			shortage: this.#shortage,
 			maxAttempts: options.maxAttempts,
 			deadLetter: deadLetter?.queue,
 			attempted: () => this.#writeCheckpoint(),
@@ -186,6 +189,11 @@ export class Engine<T> {
 	takeUntil<R>(isOver: IsOver, take: () => R | undefined, options: WaitOptions | undefined): Promise<R | undefined> {
 		const isLast = () => this.store.size === 0 && isOver(this.#activity);
 		return this.gets.takeUntil(isLast, take, options);
+	}
+
+	/** Files were removed, which may be the room that somebody waits for. */
+	reclaimed(): void {
+		this.#shortage.retryNow();
 	}
 
 	clear(): void {

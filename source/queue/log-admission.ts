@@ -195,7 +195,8 @@ export class LogAdmission<T> implements Admission<T> {
 			throw error;
 		}
 
-		settle(group);
+		// There may be room by now: the next turn finds out.
+		settle(group.error instanceof QueueFullError ? {...group, error: undefined} : group);
 	}
 
 	async #sync(): Promise<void> {

@@ -264,7 +264,7 @@ export class PutSide<T> {
 			return;
 		}
 
-		if (error instanceof QueueFullError && this.#isDropping) {
+		if (error instanceof QueueFullError && this.#isDropping && !this.#log.isMakingRoom) {
 			this.#dropAllWaiting();
 			return;
 		}

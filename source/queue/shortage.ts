@@ -51,6 +51,14 @@ export class Shortage {
 		}, retryInterval);
 	}
 
+	/** There may be room now. */
+	retryNow(): void {
+		if (this.#timer) {
+			this.close();
+			this.#options.retry();
+		}
+	}
+
 	/** Ends it if something was appended since, or if nobody wants room any more. */
 	check(isWanted: boolean): void {
 		if (this.#cause && (!isWanted || this.#log.nextSequence > this.#sequence)) {

@@ -563,6 +563,65 @@ test('a delay longer than a timer can be is not taken for none', async t => {
 	t.is(queue.size, 1);
 });
 
+test('dropNewest drops nothing where what is taken has made room meanwhile', async t => {
+	let release = () => {};
+	const held = new Promise<void>(resolve => {
+		release = resolve;
+	});
+	const storage: Storage = {
+		...fileSystem,
+		async sync(descriptor) {
+			await held;
+			await fileSystem.sync(descriptor);
+		},
+	};
+	const options = {durability: 'fsync', maxSize: 4, overflow: 'dropNewest', storage} as DiskQueueOptions<number>;
+	const queue = await openQueue<number>(t, options);
+	const puts = range(0, 6).map(record => queue.put(record));
+	await nextTurn();
+	t.deepEqual(await queue.getMany(4), range(0, 4));
+	puts.push(queue.put(6));
+	release();
+	await Promise.all(puts);
+	t.deepEqual(await drain(queue), range(4, 7));
+	t.is(queue.stats().dropped, 0);
+});
+
+test('dropNewest drops nothing of a queue that is drained, while the files that fill maxBytes go', async t => {
+	const options = {durability: 'write', maxBytes: 2 ** 20, overflow: 'dropNewest'} as const;
+	const queue = await openQueue<string>(t, options);
+	for (const record of range(0, 300)) {
+		await queue.put(String(record).padEnd(20_000));
+		t.is(Number(await queue.get()), record);
+	}
+
+	t.is(queue.stats().dropped, 0);
+});
+
+test('puts that maxBytes holds up go on as soon as files are removed', async t => {
+	const queue = await openQueue<string>(t, {durability: 'write', maxBytes: 2 ** 20});
+	const events: string[] = [];
+	for (const event of ['full', 'resume', 'reclaim'] as const) {
+		queue.on(event, () => events.push(event));
+	}
+
+	let put = Promise.resolve();
+	while (!events.includes('full')) {
+		put = queue.put('x'.padEnd(20_000));
+		await nextTurn();
+	}
+
+	const reclaimed = pEvent(queue, 'reclaim' as never);
+	await queue.getMany(queue.size);
+	await reclaimed;
+	for (const _ of range(0, 3)) {
+		await nextTurn();
+	}
+
+	t.deepEqual([...new Set(events)], ['full', 'reclaim', 'resume']);
+	await put;
+});
+
 test('dropOldest waits where what it would drop cannot be read, and goes on when it can', async t => {
 	let isFailing = false;
 	const storage: Storage = {
