@@ -138,6 +138,7 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 	/** A record that was delivered too often before is buried instead, and the next one is tried. */
 	#deliverOne(): QueueDelivery<T> | undefined {
 		while (this.#store.inFlight + this.#store.delayed < maxUnsettled) {
+			this.#spillNext();
 			const lease = this.#store.deliver();
 			if (!lease || lease.attempts <= this.#options.maxAttempts) {
 				return lease && new QueueDelivery(lease, this);
@@ -148,6 +149,15 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 		}
 
 		return undefined;
+	}
+
+	/** A record is in the log when it is delivered. */
+	#spillNext(): void {
+		const {limits} = this.#options;
+		while (this.#store.isSpillDue) {
+			limits.checkBytes(this.#store.spillBytes);
+			this.#store.spill();
+		}
 	}
 
 	/** A record that finds no room in the log is delivered once there is some. */

@@ -113,9 +113,11 @@ export class RecordStore<T> {
 		return this.#isLoadDue;
 	}
 
-	get #isTailNext(): boolean {
+	/** Whether the next record, or one given back, is in memory only: `spill` it, that it can be delivered. */
+	get isSpillDue(): boolean {
 		const {head, tail} = this.#memory;
-		return tail.length > 0 && head.length === 0 && this.#pending.ready === 0 && this.#log.reader.isAtEnd;
+		const isTailNext = tail.length > 0 && head.length === 0 && this.#pending.ready === 0 && this.#log.reader.isAtEnd;
+		return isTailNext || this.#pending.firstUnlogged() !== undefined;
 	}
 
 	/** Sequence behind the last record of the log that was taken. */
@@ -209,12 +211,8 @@ export class RecordStore<T> {
 		return lease;
 	}
 
-	/** Takes one record to be delivered: it is in the log, and the attempt is counted. Undefined if none is in memory. */
+	/** Takes one record of the log to be delivered, and counts the attempt. Undefined if none is in memory. */
 	deliver(): Lease<T> | undefined {
-		while ((this.#pending.firstUnlogged() || this.#isTailNext) && this.spill()) {
-			// Until the next record is in the log.
-		}
-
 		const lease = this.lease(oneRecord);
 		if (lease) {
 			lease.attempts++;

@@ -622,6 +622,24 @@ test('puts that maxBytes holds up go on as soon as files are removed', async t =
 	await put;
 });
 
+test('a delivery keeps maxBytes: it waits until those before it are settled', async t => {
+	const maxBytes = 256 * 1024;
+	const queue = await openQueue<string>(t, {maxBytes});
+	const records = range(0, 100).map(record => String(record).padEnd(20_000));
+	await queue.putMany(records);
+	const delivered: string[] = [];
+	while (delivered.length < records.length) {
+		const deliveries = await queue.receiveMany(100);
+		t.true(queue.stats().diskBytes <= maxBytes);
+		for (const delivery of deliveries) {
+			delivered.push(delivery.record);
+			delivery.ack();
+		}
+	}
+
+	t.deepEqual(delivered, records);
+});
+
 test('dropOldest waits where what it would drop cannot be read, and goes on when it can', async t => {
 	let isFailing = false;
 	const storage: Storage = {
