@@ -12,7 +12,11 @@ export type Backoff = {
 	maxDelay?: number | undefined;
 	/** Each wait is so many times the one before. From 1 up. @default 2 */
 	factor?: number | undefined;
-	/** The part of a wait that is left to chance, from 0 to 1, so that retries do not come all at once. @default 0.5 */
+	/**
+	 * The part of a wait that is left to chance, from 0 to 1, so that retries do not come all at once. The records of a
+	 * batch wait equally long, and come back as one.
+	 * @default 0.5
+	 */
 	jitter?: number | undefined;
 };
 
@@ -22,7 +26,11 @@ export type BatchOptions = {
 	maxRecords?: number | undefined;
 	/** Estimated bytes, from 1 up; one record may exceed it. @default Infinity */
 	maxBytes?: number | undefined;
-	/** How long the first record waits for more, in milliseconds, from 0 up. @default 0 */
+	/**
+	 * How long the first record waits for more, in milliseconds, from 0 up. One that comes again may wait 10 more, for those
+	 * that failed with it.
+	 * @default 0
+	 */
 	maxWait?: number | undefined;
 };
 
@@ -32,7 +40,7 @@ export type ConsumeOptions<T> = {
 	concurrency?: number | undefined;
 	/** Hands the handler batches. */
 	batch?: BatchOptions | undefined;
-	/** How long a record waits before it is delivered again; or a function that says so, in milliseconds. */
+	/** How long a record waits before it is delivered again; or a function that says so of each, in milliseconds. */
 	retry?: Backoff | ((error: unknown, delivery: Delivery<T>) => number) | undefined;
 	/** Stops when aborted, after what is in hand. */
 	signal?: AbortSignal | undefined;
@@ -84,13 +92,13 @@ export async function consume<T>(
 	const handle: Handler<T> = batch
 		? (handler as Handler<T>)
 		: ([record], handling) => (handler as (record: T, handling: Handling<T>) => unknown)(record!, handling);
-	const delayAfter = typeof retry === 'function' ? retry : backoff(resolveBackoff(retry));
+	const delaysAfter = typeof retry === 'function' ? askEach(retry) : backoff(resolveBackoff(retry));
 	const limits = resolveBatch(batch ?? {});
 	const stop = new AbortController();
 	const signals = signal ? [signal, stop.signal] : [stop.signal];
 	const collector = new BatchCollector(queue, limits, AbortSignal.any(signals));
 	const workers = Array.from({length: concurrency}, () =>
-		consumeBatches({collector, handle, delayAfter}).catch(error => {
+		consumeBatches({collector, handle, delaysAfter}).catch(error => {
 			stop.abort();
 			throw error;
 		}),
@@ -106,13 +114,22 @@ export async function consume<T>(
 
 type BatchLimits = {maxRecords: number; maxBytes: number; maxWait: number};
 
+/** How long each record of a failed batch waits. Those that wait equally long come back as one batch. */
+type Delays<T> = (error: unknown, batch: ReadonlyArray<Delivery<T>>) => number[];
+
+/**
+ * How long a record that comes again waits for those that failed with it, in milliseconds: each has a timer of its own, and
+ * timers that are set in one turn may be due in two.
+ */
+const reunionTime = 10;
+
 type Consumption<T> = {
 	collector: BatchCollector<T>;
 	handle: Handler<T>;
-	delayAfter: (error: unknown, delivery: Delivery<T>) => number;
+	delaysAfter: Delays<T>;
 };
 
-async function consumeBatches<T>({collector, handle, delayAfter}: Consumption<T>): Promise<void> {
+async function consumeBatches<T>({collector, handle, delaysAfter}: Consumption<T>): Promise<void> {
 	for (let batch = await collector.next(); batch.length > 0; batch = await collector.next()) {
 		try {
 			await handle(
@@ -120,8 +137,9 @@ async function consumeBatches<T>({collector, handle, delayAfter}: Consumption<T>
 				{deliveries: batch},
 			);
 		} catch (error) {
-			for (const delivery of batch) {
-				delivery.nack({delay: Math.max(0, delayAfter(error, delivery))});
+			const delays = delaysAfter(error, batch);
+			for (const [index, delivery] of batch.entries()) {
+				delivery.nack({delay: Math.max(0, delays[index]!)});
 			}
 
 			continue;
@@ -168,8 +186,12 @@ class BatchCollector<T> {
 
 		const batch = this.#spare ? [this.#spare] : await this.#receive();
 		this.#spare = undefined;
-		if (Number.isFinite(this.#limits.maxBytes) && batch.length > 0) {
-			await this.#fill(batch);
+		const [first] = batch;
+		const {maxBytes, maxWait} = this.#limits;
+		if (first && Number.isFinite(maxBytes)) {
+			await this.#fill(batch, Math.max(maxWait, first.attempts > 1 ? reunionTime : 0));
+		} else if (first && first.attempts > 1) {
+			await this.#fill(batch, reunionTime);
 		}
 
 		return batch;
@@ -193,9 +215,9 @@ class BatchCollector<T> {
 	}
 
 	/** Adds deliveries until a limit is reached. Late, aborted or over, the batch is what it is; the next one tells. */
-	async #fill(batch: Array<Delivery<T>>): Promise<void> {
-		const {maxRecords, maxBytes, maxWait} = this.#limits;
-		const deadline = performance.now() + maxWait;
+	async #fill(batch: Array<Delivery<T>>, wait: number): Promise<void> {
+		const {maxRecords, maxBytes} = this.#limits;
+		const deadline = performance.now() + wait;
 		let bytes = estimateBytes(batch[0]!.record);
 		while (batch.length < maxRecords && bytes < maxBytes) {
 			const timeout = Math.max(0, deadline - performance.now());
@@ -241,9 +263,9 @@ function resolveBatch({maxRecords = 1, maxBytes = Number.POSITIVE_INFINITY, maxW
 	return {maxRecords, maxBytes, maxWait};
 }
 
-type Delays = {[Key in keyof Backoff]-?: number};
+type BackoffFigures = {[Key in keyof Backoff]-?: number};
 
-function resolveBackoff({minDelay = 1000, maxDelay = 60_000, factor = 2, jitter = 0.5}: Backoff): Delays {
+function resolveBackoff({minDelay = 1000, maxDelay = 60_000, factor = 2, jitter = 0.5}: Backoff): BackoffFigures {
 	checkMilliseconds('retry.minDelay', minDelay);
 	checkMilliseconds('retry.maxDelay', maxDelay);
 	if (!(factor >= 1)) {
@@ -257,9 +279,14 @@ function resolveBackoff({minDelay = 1000, maxDelay = 60_000, factor = 2, jitter 
 	return {minDelay, maxDelay, factor, jitter};
 }
 
-function backoff<T>({minDelay, maxDelay, factor, jitter}: Delays): (error: unknown, delivery: Delivery<T>) => number {
-	return (_error, {attempts}) => {
-		const delay = Math.min(maxDelay, minDelay * factor ** (attempts - 1));
-		return delay * (1 - jitter * Math.random());
+function backoff<T>({minDelay, maxDelay, factor, jitter}: BackoffFigures): Delays<T> {
+	return (_error, batch) => {
+		const attempts = Math.max(...batch.map(delivery => delivery.attempts));
+		const delay = Math.min(maxDelay, minDelay * factor ** (attempts - 1)) * (1 - jitter * Math.random());
+		return batch.map(() => delay);
 	};
+}
+
+function askEach<T>(retry: (error: unknown, delivery: Delivery<T>) => number): Delays<T> {
+	return (error, batch) => batch.map(delivery => retry(error, delivery));
 }

@@ -116,6 +116,31 @@ test('handlers at work at once do not share out what would be one batch', async 
 	}
 });
 
+test('a batch that fails comes back whole', async t => {
+	for (const batch of [{maxRecords: 100}, {maxRecords: 100, maxBytes: 1_000_000}]) {
+		const queue = await openQueue<number>(t);
+		await queue.putMany(range(0, 100));
+		const batches: number[][] = [];
+		const consuming = consume(
+			queue,
+			records => {
+				batches.push(records);
+				if (batches.length < 4) {
+					throw new Error('no');
+				}
+			},
+			{batch, retry: {minDelay: 20}},
+		);
+		await queue.join();
+		queue.shutdown();
+		await consuming;
+		t.deepEqual(
+			batches.map(({length}) => length),
+			[100, 100, 100, 100],
+		);
+	}
+});
+
 test('an abort lets the handler at work finish, and leaves the rest in the queue', async t => {
 	const queue = await openQueue<number>(t);
 	await queue.putMany(range(0, 10));
