@@ -2,6 +2,7 @@ import {performance} from 'node:perf_hooks';
 import {outOfRange, QueueError, wrongType} from '../errors.ts';
 import {measureRecord} from '../format/measure-record.ts';
 import {checkInteger, checkMilliseconds, checkWaitOptions} from '../options.ts';
+import {QueueDelivery} from '../queue/delivery.ts';
 import type {Delivery, Queue} from '../queue/queue.ts';
 
 /** How long a record waits after a failure: exponential backoff, as Kafka and AWS clients do. Times are milliseconds. */
@@ -173,14 +174,20 @@ class BatchCollector<T> {
 		return batch;
 	}
 
-	/** Gives back what no batch has taken. */
+	/** Gives back what no handler will see: there was none left. */
 	release(): void {
-		this.#spare?.nack();
+		const spare = this.#spare;
 		this.#spare = undefined;
+		if (spare instanceof QueueDelivery) {
+			spare.undo();
+		} else {
+			spare?.nack();
+		}
 	}
 
 	async #collect(): Promise<Array<Delivery<T>>> {
-		if (this.#signal.aborted) {
+		// The spare one was counted as delivered: it is in hand, whatever happens.
+		if (this.#signal.aborted && !this.#spare) {
 			return [];
 		}
 

@@ -169,6 +169,20 @@ test('an abort lets the handler at work finish, and leaves the rest in the queue
 	await waiting;
 });
 
+test('a record that did not fit the last batch is handled after an abort: it was counted as delivered', async t => {
+	const queue = await openQueue<string>(t, {maxAttempts: 1});
+	await queue.putMany(['a', 'b', 'c'].map(letter => letter.repeat(100)));
+	const stop = new AbortController();
+	const seen: string[] = [];
+	const handler = (records: string[]) => {
+		seen.push(...records.map(record => record[0]!));
+		stop.abort();
+	};
+	await consume(queue, handler, {batch: {maxRecords: 10, maxBytes: 150, maxWait: 10}, signal: stop.signal});
+	t.deepEqual(seen, ['a', 'b']);
+	t.like(queue.stats(), {size: 1, dropped: 0, inFlight: 0});
+});
+
 test('it ends quietly when the queue is closed, and fails when the queue does', async t => {
 	const queue = await openQueue<number>(t);
 	const consuming = consume(queue, () => {});
