@@ -65,8 +65,8 @@ type Handler<T> = (records: T[], handling: Handling<T>) => unknown;
  * @param handler Given a record, or with `batch` an array of them, and their deliveries.
  * @param options See `ConsumeOptions`.
  * @returns Resolves when the signal was aborted and what was in hand is done; when the queue is shut down and empty; or
- *   when it is closed. Rejects, after what is in hand, if the queue fails.
- * @throws `TypeError`, `RangeError` (`QUEUE_INVALID_ARGUMENT`).
+ *   when it is closed. Rejects, after what is in hand, if the queue or the function `retry` fails.
+ * @throws `TypeError`, `RangeError` (`QUEUE_INVALID_ARGUMENT`): an argument is wrong, or what `retry` returned.
  */
 export function consume<T>(
 	queue: Queue<T>,
@@ -115,6 +115,9 @@ export async function consume<T>(
 
 type BatchLimits = {maxRecords: number; maxBytes: number; maxWait: number};
 
+/** Wait after a first failure, in milliseconds. */
+const defaultDelay = 1000;
+
 /** How long each record of a failed batch waits. Those that wait equally long come back as one batch. */
 type Delays<T> = (error: unknown, batch: ReadonlyArray<Delivery<T>>) => number[];
 
@@ -138,16 +141,24 @@ async function consumeBatches<T>({collector, handle, delaysAfter}: Consumption<T
 				{deliveries: batch},
 			);
 		} catch (error) {
-			const delays = delaysAfter(error, batch);
-			for (const [index, delivery] of batch.entries()) {
-				delivery.nack({delay: Math.max(0, delays[index]!)});
-			}
-
+			giveBack(batch, () => delaysAfter(error, batch));
 			continue;
 		}
 
 		for (const delivery of batch) {
 			delivery.ack();
+		}
+	}
+}
+
+/** Gives a failed batch back, also if nobody can say for how long. */
+function giveBack<T>(batch: Array<Delivery<T>>, decideDelays: () => number[]): void {
+	let delays: number[] | undefined;
+	try {
+		delays = decideDelays();
+	} finally {
+		for (const [index, delivery] of batch.entries()) {
+			delivery.nack({delay: delays?.[index] ?? defaultDelay});
 		}
 	}
 }
@@ -272,7 +283,12 @@ function resolveBatch({maxRecords = 1, maxBytes = Number.POSITIVE_INFINITY, maxW
 
 type BackoffFigures = {[Key in keyof Backoff]-?: number};
 
-function resolveBackoff({minDelay = 1000, maxDelay = 60_000, factor = 2, jitter = 0.5}: Backoff): BackoffFigures {
+function resolveBackoff({
+	minDelay = defaultDelay,
+	maxDelay = 60_000,
+	factor = 2,
+	jitter = 0.5,
+}: Backoff): BackoffFigures {
 	checkMilliseconds('retry.minDelay', minDelay);
 	checkMilliseconds('retry.maxDelay', maxDelay);
 	if (!(factor >= 1)) {
@@ -289,11 +305,18 @@ function resolveBackoff({minDelay = 1000, maxDelay = 60_000, factor = 2, jitter 
 function backoff<T>({minDelay, maxDelay, factor, jitter}: BackoffFigures): Delays<T> {
 	return (_error, batch) => {
 		const attempts = Math.max(...batch.map(delivery => delivery.attempts));
-		const delay = Math.min(maxDelay, minDelay * factor ** (attempts - 1)) * (1 - jitter * Math.random());
+		const delay =
+			Math.min(maxDelay, minDelay * Math.min(Number.MAX_VALUE, factor ** (attempts - 1))) *
+			(1 - jitter * Math.random());
 		return batch.map(() => delay);
 	};
 }
 
 function askEach<T>(retry: (error: unknown, delivery: Delivery<T>) => number): Delays<T> {
-	return (error, batch) => batch.map(delivery => retry(error, delivery));
+	return (error, batch) =>
+		batch.map(delivery => {
+			const delay = retry(error, delivery);
+			checkMilliseconds('retry()', delay);
+			return delay;
+		});
 }

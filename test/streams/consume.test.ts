@@ -183,6 +183,83 @@ test('a record that did not fit the last batch is handled after an abort: it was
 	t.like(queue.stats(), {size: 1, dropped: 0, inFlight: 0});
 });
 
+test('a record that did not fit the last batch was never delivered if consume fails then', async t => {
+	const queue = await openQueue<string>(t, {maxAttempts: 1});
+	await queue.putMany(['a'.repeat(100), 'b'.repeat(100)]);
+	const failing = consume(
+		queue,
+		() => {
+			throw new Error('no');
+		},
+		{
+			batch: {maxRecords: 10, maxBytes: 150, maxWait: 10},
+			retry() {
+				throw new Error('no delay');
+			},
+		},
+	);
+	await t.throwsAsync(failing, {message: 'no delay'});
+	t.like(queue.stats(), {size: 1, dropped: 1});
+	const delivery = await queue.receive();
+	t.is(delivery.record, 'b'.repeat(100));
+	t.is(delivery.attempts, 1);
+});
+
+test('records whose retry fails or gives no delay go back to the queue, and consume says why', async t => {
+	for (const [given, message] of [
+		['throw', /^a bug in retry$/],
+		[Number.NaN, /`retry\(\)` to be a number of milliseconds from 0 up, got NaN/],
+		[-1, /`retry\(\)` to be a number of milliseconds from 0 up, got -1/],
+		['1', /`retry\(\)` to be a number of milliseconds, got "1"/],
+	] as Array<[unknown, RegExp]>) {
+		const queue = await openQueue<number>(t);
+		await queue.putMany([1, 2, 3]);
+		let asked = 0;
+		const failing = consume(
+			queue,
+			() => {
+				throw new Error('no');
+			},
+			{
+				batch: {maxRecords: 3},
+				retry() {
+					if (++asked < 2) {
+						return 0;
+					}
+
+					if (given === 'throw') {
+						throw new TypeError('a bug in retry');
+					}
+
+					return given as number;
+				},
+			},
+		);
+		const error = await t.throwsAsync(failing, {message});
+		t.is((error as {code?: string}).code, given === 'throw' ? undefined : 'QUEUE_INVALID_ARGUMENT');
+		t.like(queue.stats(), {size: 3, inFlight: 0});
+	}
+});
+
+test('a backoff without a first delay stays without one, however often a record fails', async t => {
+	const queue = await openQueue<number>(t);
+	await queue.put(1);
+	let attempts = 0;
+	const consuming = consume(
+		queue,
+		() => {
+			if (++attempts < 4) {
+				throw new Error('no');
+			}
+		},
+		{retry: {minDelay: 0, factor: 1e200}},
+	);
+	await queue.join();
+	queue.shutdown();
+	await consuming;
+	t.is(attempts, 4);
+});
+
 test('it ends quietly when the queue is closed, and fails when the queue does', async t => {
 	const queue = await openQueue<number>(t);
 	const consuming = consume(queue, () => {});
