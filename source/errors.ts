@@ -233,7 +233,16 @@ function describe(value: unknown): string {
 		return String(value);
 	}
 
-	return typeof value === 'object' || typeof value === 'function' ? typeof value : `${String(value)} (${typeof value})`;
+	if (value instanceof Promise) {
+		return 'a promise: is `await` missing?';
+	}
+
+	if (typeof value !== 'object') {
+		return typeof value === 'function' ? 'a function' : `${String(value)} (${typeof value})`;
+	}
+
+	const name = Object.getPrototypeOf(value)?.constructor?.name ?? 'Object';
+	return name === 'Object' ? 'an object' : `an instance of ${name}`;
 }
 
 type InvalidArgument<E extends Error> = E & {code: 'QUEUE_INVALID_ARGUMENT'};

@@ -183,10 +183,7 @@ const names = new Set([...Object.keys(defaults), 'codec', 'deadLetter', 'storage
 
 /** Fills in the defaults. Throws a `TypeError` or `RangeError` that names the option. */
 export function resolveOptions<T>(options: DiskQueueOptions<T>): ResolvedOptions<T> {
-	if (typeof options !== 'object' || options === null) {
-		throw wrongType('options', 'an object', options);
-	}
-
+	checkNames('options', options);
 	const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 	const unknown = Object.keys(given).find(name => !names.has(name));
 	if (unknown !== undefined) {
@@ -288,7 +285,8 @@ function checkCodec<T>(codec: Codec<T>): void {
 /** Checks the directory of a queue. */
 export function checkDirectory(directory: unknown): asserts directory is string {
 	if (typeof directory !== 'string') {
-		throw wrongType('directory', 'a path', directory);
+		const path = directory instanceof URL ? 'a path, as fileURLToPath() gives it' : 'a path';
+		throw wrongType('directory', path, directory);
 	}
 
 	if (directory === '' || directory.includes('\0')) {
@@ -296,8 +294,24 @@ export function checkDirectory(directory: unknown): asserts directory is string 
 	}
 }
 
+/** Checks that options are an object, and no other than these, if they are named. */
+export function checkNames(what: string, options: unknown, names?: readonly string[]): void {
+	if (typeof options !== 'object' || options === null) {
+		throw wrongType(what, 'an object', options);
+	}
+
+	for (const [name, value] of Object.entries(options)) {
+		if (value !== undefined && names && !names.includes(name)) {
+			throw wrongType(what, `of ${names.join(', ')}`, name);
+		}
+	}
+}
+
+const waitNames = ['timeout', 'signal'];
+
 /** Checks the options of a call that may have to wait. */
-export function checkWaitOptions(options: WaitOptions): void {
+export function checkWaitOptions(options: WaitOptions, names: readonly string[] = waitNames): void {
+	checkNames('options', options, names);
 	const {timeout, signal} = options;
 	if (timeout !== undefined) {
 		checkMilliseconds('timeout', timeout);

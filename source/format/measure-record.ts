@@ -198,7 +198,8 @@ function measureError(value: object, prototype: object, depth: number): number {
 	}
 
 	const name = prototype.constructor?.name || 'class';
-	throw refuse(`an instance of ${name}, which would come back as a plain object; put a plain object`, depth);
+	const advice = value instanceof Promise ? 'is `await` missing?' : 'put a plain object';
+	throw refuse(`an instance of ${name}, which would come back as a plain object; ${advice}`, depth);
 }
 
 /**

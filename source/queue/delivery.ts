@@ -1,5 +1,5 @@
 import {QueueSettledError} from '../errors.ts';
-import {checkMilliseconds} from '../options.ts';
+import {checkMilliseconds, checkNames} from '../options.ts';
 import type {Lease} from './lease.ts';
 import type {Delivery} from './queue.ts';
 
@@ -34,7 +34,12 @@ export class QueueDelivery<T> implements Delivery<T> {
 		this.#owner.acknowledge(this.#lease);
 	}
 
-	nack({delay = 0}: {delay?: number | undefined} = {}): void {
+	nack(options?: {delay?: number | undefined}): void {
+		if (options !== undefined) {
+			checkNames('options', options, ['delay']);
+		}
+
+		const {delay = 0} = options ?? {};
 		checkMilliseconds('delay', delay);
 		this.#settle('give back', 'given back');
 		this.#owner.nack(this.#lease, delay);

@@ -1,12 +1,20 @@
 import {EventEmitter} from 'node:events';
 import {performance} from 'node:perf_hooks';
-import {type Corruption, QueueClosedError, QueueCorruptError, QueueEmptyError, QueueShutDownError} from '../errors.ts';
+import {
+	type Corruption,
+	QueueClosedError,
+	QueueCorruptError,
+	QueueEmptyError,
+	QueueShutDownError,
+	wrongType,
+} from '../errors.ts';
 import {msgpackCodec} from '../format/codec.ts';
 import type {RecoveryReport} from '../log/recovery.ts';
 import {
 	checkDirectory,
 	checkInteger,
 	checkMilliseconds,
+	checkNames,
 	checkWaitOptions,
 	type DeadLetter,
 	type DiskQueueOptions,
@@ -22,6 +30,8 @@ import type {Lease} from './lease.ts';
 import {openDirectory} from './open-directory.ts';
 import type {Delivery, GetManyOptions, Queue, QueueStats} from './queue.ts';
 import {runsOf} from './runs.ts';
+
+const getManyNames = ['timeout', 'signal', 'maxWait'];
 
 /**
  * A FIFO queue in one directory: records wait in memory while the consumers keep up, and on disk when they do not.
@@ -43,6 +53,11 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 
 	private constructor(parts: Pick<EngineParts<T>, 'log' | 'lock' | 'options' | 'deadLetter'>) {
 		super();
+		if (!parts?.log) {
+			// TypeScript keeps it private; JavaScript does not.
+			throw wrongType('DiskQueue', 'opened by `await DiskQueue.open(directory)`, not made by `new`', parts);
+		}
+
 		this.directory = parts.log.directory;
 		this.id = parts.log.queueId.toString('hex');
 		this.recovery = parts.log.recovery;
@@ -256,7 +271,8 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	 * @throws As `get`.
 	 */
 	async receive(options?: WaitOptions): Promise<Delivery<T>> {
-		const [delivery] = await this.#collect(1, options, count => this.#engine.receive(count));
+		this.#check('get', options);
+		const [delivery] = await this.#engine.gets.take(() => this.#engine.receive(1), options);
 		return delivery!;
 	}
 
@@ -362,9 +378,16 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	 * ```
 	 *
 	 * @param options `immediate` also drops all records that wait.
+	 * @throws `TypeError` (`QUEUE_INVALID_ARGUMENT`); `QueueClosedError` (`QUEUE_CLOSED`).
 	 */
-	shutdown({immediate = false}: {immediate?: boolean | undefined} = {}): void {
+	shutdown(options: {immediate?: boolean | undefined} = {}): void {
 		this.#check('shut down');
+		checkNames('options', options, ['immediate']);
+		const {immediate = false} = options;
+		if (typeof immediate !== 'boolean') {
+			throw wrongType('immediate', 'a boolean', immediate);
+		}
+
 		this.#engine.shutdown(immediate);
 	}
 
@@ -483,13 +506,13 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 
 	readonly #takeOne = (): T | undefined => this.#engine.takeOne();
 
-	#check(operation: string, options?: WaitOptions): void {
+	#check(operation: string, options?: WaitOptions, names?: readonly string[]): void {
 		if (this.#engine.isClosing) {
 			throw new QueueClosedError(operation, this.directory);
 		}
 
-		if (options) {
-			checkWaitOptions(options);
+		if (options !== undefined) {
+			checkWaitOptions(options, names);
 		}
 	}
 
@@ -506,7 +529,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 		options: GetManyOptions | undefined,
 		take: (count: number) => R[] | undefined,
 	): Promise<R[]> {
-		this.#check('get', options);
+		this.#check('get', options, getManyNames);
 		checkInteger('max', max, {min: 1});
 		const {maxWait = 0, signal} = options ?? {};
 		checkMilliseconds('maxWait', maxWait);

@@ -46,8 +46,8 @@ export type GetManyOptions = WaitOptions & {
 
 /**
  * A record handed out by `receive`. It is the consumer's until it is settled by one of `ack`, `nack` and `reject`; a
- * second one throws `QueueSettledError`. After the queue was closed they do nothing: the record comes back at the next
- * open, its attempts counted.
+ * second one throws `QueueSettledError`. After the queue was closed the first does nothing: the record comes back at the
+ * next open, its attempts counted.
  */
 export interface Delivery<T> {
 	readonly record: T;
@@ -57,7 +57,7 @@ export interface Delivery<T> {
 	readonly attempts: number;
 	/** Says that the record is done. */
 	ack(): void;
-	/** Gives it back, to be delivered again: at once and before newer ones, or after `delay` milliseconds. */
+	/** Gives it back, to be delivered again: at once and before newer ones, or after `delay` milliseconds, from 0 up. */
 	nack(options?: {delay?: number | undefined}): void;
 	/** Gives it up: it goes to the dead-letter queue with this reason. */
 	reject(reason?: string): void;

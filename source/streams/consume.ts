@@ -1,7 +1,7 @@
 import {performance} from 'node:perf_hooks';
 import {outOfRange, QueueError, wrongType} from '../errors.ts';
 import {measureRecord} from '../format/measure-record.ts';
-import {checkInteger, checkMilliseconds, checkWaitOptions} from '../options.ts';
+import {checkInteger, checkMilliseconds, checkNames, checkWaitOptions} from '../options.ts';
 import {QueueDelivery} from '../queue/delivery.ts';
 import type {Delivery, Queue} from '../queue/queue.ts';
 
@@ -83,10 +83,15 @@ export async function consume<T>(
 	handler: ((records: T[], handling: Handling<T>) => unknown) | ((record: T, handling: Handling<T>) => unknown),
 	options: ConsumeOptions<T> = {},
 ): Promise<void> {
+	if (typeof queue?.receiveMany !== 'function') {
+		throw wrongType('queue', 'an open queue', queue);
+	}
+
 	if (typeof handler !== 'function') {
 		throw wrongType('handler', 'a function', handler);
 	}
 
+	checkNames('options', options, ['concurrency', 'batch', 'retry', 'signal']);
 	const {concurrency = 1, batch, retry = {}, signal} = options;
 	checkInteger('concurrency', concurrency, {min: 1});
 	checkWaitOptions({signal});
@@ -94,7 +99,7 @@ export async function consume<T>(
 		? (handler as Handler<T>)
 		: ([record], handling) => (handler as (record: T, handling: Handling<T>) => unknown)(record!, handling);
 	const delaysAfter = typeof retry === 'function' ? askEach(retry) : backoff(resolveBackoff(retry));
-	const limits = resolveBatch(batch ?? {});
+	const limits = resolveBatch(batch);
 	const stop = new AbortController();
 	const signals = signal ? [signal, stop.signal] : [stop.signal];
 	const collector = new BatchCollector(queue, limits, AbortSignal.any(signals));
@@ -271,7 +276,9 @@ function isOver(error: unknown): boolean {
 	);
 }
 
-function resolveBatch({maxRecords = 1, maxBytes = Number.POSITIVE_INFINITY, maxWait = 0}: BatchOptions): BatchLimits {
+function resolveBatch(batch: BatchOptions = {}): BatchLimits {
+	checkNames('batch', batch, ['maxRecords', 'maxBytes', 'maxWait']);
+	const {maxRecords = 1, maxBytes = Number.POSITIVE_INFINITY, maxWait = 0} = batch;
 	checkInteger('batch.maxRecords', maxRecords, {min: 1});
 	checkMilliseconds('batch.maxWait', maxWait);
 	if (!(maxBytes >= 1)) {
@@ -283,12 +290,9 @@ function resolveBatch({maxRecords = 1, maxBytes = Number.POSITIVE_INFINITY, maxW
 
 type BackoffFigures = {[Key in keyof Backoff]-?: number};
 
-function resolveBackoff({
-	minDelay = defaultDelay,
-	maxDelay = 60_000,
-	factor = 2,
-	jitter = 0.5,
-}: Backoff): BackoffFigures {
+function resolveBackoff(retry: Backoff): BackoffFigures {
+	checkNames('retry', retry, ['minDelay', 'maxDelay', 'factor', 'jitter']);
+	const {minDelay = defaultDelay, maxDelay = 60_000, factor = 2, jitter = 0.5} = retry;
 	checkMilliseconds('retry.minDelay', minDelay);
 	checkMilliseconds('retry.maxDelay', maxDelay);
 	if (!(factor >= 1)) {

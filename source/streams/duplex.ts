@@ -1,5 +1,5 @@
 import {addAbortSignal, type Duplex as NodeDuplex, type Writable as NodeWritable} from 'node:stream';
-import {type DiskQueueOptions, defaults} from '../options.ts';
+import {checkNames, type DiskQueueOptions, defaults} from '../options.ts';
 import {DiskQueue} from '../queue/disk-queue.ts';
 import type {Delivery} from '../queue/queue.ts';
 import {closeQuietly} from './close-quietly.ts';
@@ -8,7 +8,6 @@ import {ReadingSide} from './reading-side.ts';
 import {Duplex, Writable} from './stream-classes.ts';
 import {
 	type Acknowledge,
-	checkNames,
 	type Gives,
 	type InObjectMode,
 	resolveStreamOptions,
@@ -85,7 +84,7 @@ export function diskQueue<T = unknown>(
 	target: string | DiskQueue<T>,
 	options: DiskQueueStreamOptions<T> = {},
 ): NodeDuplex & WithQueue<T> {
-	checkNames(options);
+	checkNames('options', options);
 	const {objectMode, highWaterMark, acknowledge, signal, ...queueOptions} = options;
 	const settings = resolveStreamOptions({objectMode, highWaterMark, acknowledge, signal}, defaults.cacheSize);
 	const source = target instanceof DiskQueue ? borrow(target, queueOptions) : opener<T>(target, queueOptions, settings);

@@ -1,5 +1,6 @@
 import {addAbortSignal, type Readable as NodeReadable, type Writable as NodeWritable} from 'node:stream';
 import {outOfRange} from '../errors.ts';
+import {checkNames} from '../options.ts';
 import type {DiskQueue} from '../queue/disk-queue.ts';
 import type {Delivery} from '../queue/queue.ts';
 import {closeQuietly} from './close-quietly.ts';
@@ -7,7 +8,6 @@ import {ReadingSide} from './reading-side.ts';
 import {Readable} from './stream-classes.ts';
 import {
 	type Acknowledge,
-	checkNames,
 	checkQueue,
 	type Gives,
 	type InObjectMode,
@@ -76,7 +76,7 @@ export function createReadStream<T>(
 export function createReadStream<T>(queue: DiskQueue<T>, options: ReadStreamOptions): NodeReadable;
 export function createReadStream<T>(queue: DiskQueue<T>, options: ReadStreamOptions = {}): NodeReadable {
 	checkQueue(queue);
-	checkNames(options, ['objectMode', 'highWaterMark', 'acknowledge', 'until', 'signal']);
+	checkNames('options', options, ['objectMode', 'highWaterMark', 'acknowledge', 'until', 'signal']);
 	const {until, ...streamOptions} = options;
 	if (until !== undefined && until !== 'drained') {
 		throw outOfRange('until', "'drained'", until);

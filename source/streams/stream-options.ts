@@ -34,19 +34,6 @@ export type StreamSettings = {
 /** In byte mode: as in Node from 22 on. */
 const defaultBytes = 64 * 1024;
 
-/** Checks that options are an object, and no other than these, if they are named. */
-export function checkNames(options: unknown, names?: readonly string[]): void {
-	if (typeof options !== 'object' || options === null) {
-		throw wrongType('options', 'an object', options);
-	}
-
-	for (const [name, value] of Object.entries(options)) {
-		if (value !== undefined && names && !names.includes(name)) {
-			throw wrongType('options', `of ${names.join(', ')}`, name);
-		}
-	}
-}
-
 /** Fills in the defaults, of which that in records is given. Throws a `TypeError` or `RangeError` that names the option. */
 export function resolveStreamOptions(options: StreamOptions, defaultRecords: number): StreamSettings {
 	const {objectMode = true, acknowledge = 'sink', signal} = options;

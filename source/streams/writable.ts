@@ -1,9 +1,9 @@
 import {addAbortSignal, type Writable as NodeWritable} from 'node:stream';
-import {defaults} from '../options.ts';
+import {checkNames, defaults} from '../options.ts';
 import type {DiskQueue} from '../queue/disk-queue.ts';
 import {closeQuietly} from './close-quietly.ts';
 import {Writable} from './stream-classes.ts';
-import {checkNames, checkQueue, resolveStreamOptions, type StreamSettings} from './stream-options.ts';
+import {checkQueue, resolveStreamOptions, type StreamSettings} from './stream-options.ts';
 import {type Callback, WritingSide} from './writing-side.ts';
 
 /** Options of `createWriteStream`. */
@@ -42,7 +42,7 @@ export function createWriteStream<T>(
 	options: WriteStreamOptions = {},
 ): NodeWritable & AsyncDisposable {
 	checkQueue(queue);
-	checkNames(options, ['objectMode', 'highWaterMark', 'signal']);
+	checkNames('options', options, ['objectMode', 'highWaterMark', 'signal']);
 	return new QueueWritable<T>(queue, resolveStreamOptions(options, defaults.cacheSize));
 }
 

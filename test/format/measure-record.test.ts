@@ -36,7 +36,7 @@ const refused: Array<[string, unknown, RegExp]> = [
 	['a class instance in a map', new Map([['k', new Order()]]), /has at \[0\] an instance of Order/],
 	['an instance of a class without a name', [new (class {})()], /has at \[0\] an instance of class/],
 	['a WeakMap', {a: new WeakMap()}, /has at \.a an instance of WeakMap/],
-	['a Promise', [Promise.resolve()], /has at \[0\] an instance of Promise/],
+	['a Promise', [Promise.resolve()], /has at \[0\] an instance of Promise, .*; is `await` missing\?/],
 	['a boxed string', {a: Object('x')}, /has at \.a an instance of String/],
 	['a SharedArrayBuffer', new SharedArrayBuffer(1), /is an instance of SharedArrayBuffer/],
 	['a URL', {url: new URL('http://localhost')}, /has at \.url an instance of URL/],

@@ -26,7 +26,7 @@ const offenders: Array<[() => unknown, string]> = [
 	[() => Names.from([1]), asPlain('Names')],
 	[() => new Index([[1, 2]]), asPlain('Index')],
 	[() => new WeakMap(), asPlain('WeakMap')],
-	[() => Promise.resolve(), asPlain('Promise')],
+	[() => Promise.resolve(), 'an instance of Promise, which would come back as a plain object; is `await` missing?'],
 	[() => Object('boxed'), asPlain('String')],
 	[() => new SharedArrayBuffer(8), asPlain('SharedArrayBuffer')],
 	[() => new AggregateError([]), asPlain('AggregateError')],

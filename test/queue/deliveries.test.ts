@@ -33,6 +33,19 @@ test('getNowait reads a record that is on disk rather than say that there is non
 	t.throws(() => again.getNowait(), {code: 'QUEUE_EMPTY'});
 });
 
+test('a wrong argument of nack is refused, and the delivery stays as it was', async t => {
+	const queue = await openQueue<number>(t);
+	await queue.put(1);
+	const delivery = await queue.receive();
+	for (const options of [100, null, 'soon', {delays: 100}, {delay: -1}, {delay: '100'}]) {
+		t.throws(() => delivery.nack(options as never), {code: 'QUEUE_INVALID_ARGUMENT'}, JSON.stringify(options));
+	}
+
+	t.is(queue.stats().inFlight, 1);
+	delivery.nack({delay: undefined});
+	t.is(await queue.get(), 1);
+});
+
 test('getNowait leaves records to those who wait for them', async t => {
 	const queue = await openQueue<number>(t);
 	const waiting = queue.get();

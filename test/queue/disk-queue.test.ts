@@ -1,5 +1,6 @@
 import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {pathToFileURL} from 'node:url';
 import test from 'ava';
 import {pEvent} from 'p-event';
 import {
@@ -385,6 +386,24 @@ test('wrong options are refused before anything is touched', async t => {
 	t.is(wrongOptions.length, 13);
 });
 
+test('a path that is no string is refused with what to do instead', async t => {
+	const url = pathToFileURL(temporaryDirectory(t));
+	await t.throwsAsync(DiskQueue.open(url as never), {
+		instanceOf: TypeError,
+		message: 'Expected `directory` to be a path, as fileURLToPath() gives it, got an instance of URL',
+	});
+	await t.throwsAsync(DiskQueue.open(Promise.resolve('queue') as never), {
+		message: 'Expected `directory` to be a path, got a promise: is `await` missing?',
+	});
+	for (const parts of ['./queue', undefined]) {
+		t.throws(() => new (DiskQueue as unknown as new (directory: unknown) => DiskQueue)(parts), {
+			instanceOf: TypeError,
+			code: 'QUEUE_INVALID_ARGUMENT',
+			message: /await DiskQueue\.open\(directory\)/,
+		});
+	}
+});
+
 const wrongCalls: Array<(queue: DiskQueue) => Promise<unknown>> = [
 	queue => queue.put(1, {timeout: -1}),
 	queue => queue.put(1, {timeout: Number.NaN}),
@@ -393,6 +412,23 @@ const wrongCalls: Array<(queue: DiskQueue) => Promise<unknown>> = [
 	queue => queue.getMany(0),
 	queue => queue.getMany(1.5),
 	queue => queue.getMany(1, {maxWait: -1}),
+	queue => queue.get(10 as never),
+	queue => queue.get(null as never),
+	queue => queue.get({timout: 10} as never),
+	queue => queue.get({maxWait: 10} as never),
+	queue => queue.put(1, 10 as never),
+	queue => queue.put(1, {timout: 10} as never),
+	queue => queue.putMany([1], {timout: 10} as never),
+	queue => queue.getMany(1, 10 as never),
+	queue => queue.getMany(1, {maxwait: 10} as never),
+	queue => queue.receive(10 as never),
+	queue => queue.receive({timout: 10} as never),
+	queue => queue.receiveMany(1, {timout: 10} as never),
+	queue => queue.join(10 as never),
+	queue => queue.join({timout: 10} as never),
+	async queue => queue.shutdown(true as never),
+	async queue => queue.shutdown({now: true} as never),
+	async queue => queue.shutdown({immediate: 1 as never}),
 ];
 
 test('wrong arguments of a call reject, and the queue is as before', async t => {
@@ -403,6 +439,12 @@ test('wrong arguments of a call reject, and the queue is as before', async t => 
 
 	t.is(queue.size, 0);
 	t.is(queue.stats().waitingGets, 0);
+	await t.throwsAsync(queue.get({timout: 10} as never), {
+		instanceOf: TypeError,
+		message: 'Expected `options` to be of timeout, signal, got "timout" (string)',
+	});
+	await queue.put(1, {timeout: undefined, other: undefined} as never);
+	await t.throwsAsync(queue.putMany(Promise.resolve([1]) as never), {message: /is `await` missing\?/});
 });
 
 test('maxRecordBytes refuses a larger record', async t => {

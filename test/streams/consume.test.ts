@@ -293,7 +293,26 @@ test('wrong options are refused', async t => {
 		() => consume(queue, nothing, {retry: {factor: 0}}),
 		() => consume(queue, nothing, {retry: {jitter: 2}}),
 		() => consume(queue, nothing, {signal: 5 as never}),
+		() => consume('./directory' as never, nothing),
+		() => consume(undefined as never, nothing),
+		() => consume(queue, nothing, 4 as never),
+		() => consume(queue, nothing, null as never),
+		() => consume(queue, nothing, {concurency: 4} as never),
+		() => consume(queue, nothing, {batch: 100 as never}),
+		() => consume(queue, nothing, {batch: null as never}),
+		() => consume(queue, nothing, {batch: {maxrecords: 100} as never}),
+		() => consume(queue, nothing, {retry: 3 as never}),
+		() => consume(queue, nothing, {retry: null as never}),
+		() => consume(queue, nothing, {retry: {delay: 3} as never}),
 	]) {
 		await t.throwsAsync(call(), {code: 'QUEUE_INVALID_ARGUMENT'});
 	}
+
+	await t.throwsAsync(consume(Promise.resolve(queue) as never, nothing), {
+		instanceOf: TypeError,
+		message: 'Expected `queue` to be an open queue, got a promise: is `await` missing?',
+	});
+	await t.throwsAsync(consume(queue, nothing, {batch: {max: 1} as never}), {
+		message: 'Expected `batch` to be of maxRecords, maxBytes, maxWait, got "max" (string)',
+	});
 });

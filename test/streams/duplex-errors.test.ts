@@ -46,6 +46,13 @@ for (const target of ['', 'with \0', 42, null, undefined, {}]) {
 	});
 }
 
+test('a promise of a queue is refused with a hint', t => {
+	t.throws(() => diskQueue(Promise.resolve() as never), {
+		code: 'QUEUE_INVALID_ARGUMENT',
+		message: /got a promise: is `await` missing\?/,
+	});
+});
+
 test('an open queue takes no option of its own', async t => {
 	const queue = await openQueue(t);
 	for (const options of [{durability: 'write'}, {segmentBytes: 4096}, {cacheSize: 4}] as const) {

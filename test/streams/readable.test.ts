@@ -39,6 +39,13 @@ for (const [name, options] of wrongOptions) {
 	});
 }
 
+test('a promise of a queue is refused with a hint', t => {
+	t.throws(() => createReadStream(Promise.resolve() as never), {
+		code: 'QUEUE_INVALID_ARGUMENT',
+		message: 'Expected `queue` to be an open DiskQueue, got a promise: is `await` missing?',
+	});
+});
+
 for (const queue of ['./directory', undefined, null, {}]) {
 	test(`what is no open queue throws at once: ${JSON.stringify(queue)}`, t => {
 		t.throws(() => createReadStream(queue as never), {code: 'QUEUE_INVALID_ARGUMENT'});
