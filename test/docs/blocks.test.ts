@@ -1,11 +1,12 @@
 import {existsSync, readFileSync, writeFileSync} from 'node:fs';
-import {createServer} from 'node:http';
+import {type ClientRequest, createServer, type IncomingMessage, request} from 'node:http';
 import type {AddressInfo} from 'node:net';
 import {join} from 'node:path';
 import {json} from 'node:stream/consumers';
 import test, {type ExecutionContext} from 'ava';
 import {pEvent} from 'p-event';
 import {compileBlocks, startBlock} from '../helpers/block-programs.ts';
+import {deferred} from '../helpers/deferred.ts';
 import {type Block, blocksOf, pages, root} from '../helpers/pages.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
@@ -78,14 +79,17 @@ for (const [id, output] of Object.entries(outputs)) {
 	});
 }
 
-/** A server that fails at its first request, and keeps what it takes. */
-async function startServer(t: ExecutionContext): Promise<{url: string; ids: string[]; orders: Set<number>}> {
+/** A server that keeps what it takes. */
+async function startServer(
+	t: ExecutionContext,
+	refuses: (requests: number) => boolean | Promise<boolean>,
+): Promise<{url: string; ids: string[]; orders: Set<number>}> {
 	const ids: string[] = [];
 	const orders = new Set<number>();
 	let requests = 0;
 	const server = createServer(async (request, response) => {
 		const lines = (await json(request)) as Array<{id: string; record: {order: number}}>;
-		if (requests++ === 0) {
+		if (await refuses(++requests)) {
 			response.writeHead(500).end();
 			return;
 		}
@@ -104,12 +108,43 @@ async function startServer(t: ExecutionContext): Promise<{url: string; ids: stri
 }
 
 test('the program for uploads gets every order to the server, also what was refused at first', async t => {
-	const server = await startServer(t);
+	const server = await startServer(t, requests => requests === 1);
 	const {code, stdout, stderr} = await startBlock(t, blockOf(jobs[0]!), {env: {UPLOAD_URL: server.url}}).result;
 	t.is(code, 0, stderr);
-	t.is(stdout, '1000 orders uploaded\n');
+	t.is(stdout, '1000 orders uploaded, 0 wait\n');
+	t.regex(stderr, /the server answered 500/);
 	t.is(server.orders.size, 1000);
 	t.is(new Set(server.ids).size, server.ids.length);
+});
+
+test('the program for uploads that is stopped says what waits, and goes on where it was', async t => {
+	const asked = deferred();
+	const told = deferred();
+	let isStarted = false;
+	const server = await startServer(t, async () => {
+		asked.resolve();
+		await told.promise;
+		return !isStarted;
+	});
+	const directory = temporaryDirectory(t);
+	const env = {UPLOAD_URL: server.url};
+	const program = startBlock(t, blockOf(jobs[0]!), {directory, env});
+	await asked.promise;
+	program.kill('SIGTERM');
+	told.resolve();
+	const {code, signal, stdout, stderr} = await program.result;
+	if (process.platform === 'win32') {
+		t.is(signal, 'SIGTERM');
+	} else {
+		t.is(code, 0, stderr);
+		t.regex(stdout, /^0 orders uploaded, \d+ wait\n$/);
+	}
+
+	isStarted = true;
+	const again = await startBlock(t, blockOf(jobs[0]!), {directory, env}).result;
+	t.is(again.stdout, '1000 orders uploaded, 0 wait\n', again.stderr);
+	t.is(server.orders.size, 1000);
+	t.is(server.ids.length, 1000);
 });
 
 /** A port that was free a moment ago. */
@@ -122,6 +157,14 @@ async function freePort(): Promise<number> {
 	return port;
 }
 
+/** An upload that the server has begun to read. */
+async function openUpload(port: number): Promise<ClientRequest> {
+	const upload = request({port, host: '127.0.0.1', method: 'POST', agent: false, headers: {expect: '100-continue'}});
+	upload.on('error', () => {}).flushHeaders();
+	await pEvent(upload, 'continue');
+	return upload;
+}
+
 test('the program that takes uploads stores them, refuses a bad one, and ends when it is told to', async t => {
 	const port = await freePort();
 	const program = startBlock(t, blockOf(jobs[1]!), {env: {PORT: String(port)}});
@@ -129,10 +172,21 @@ test('the program that takes uploads stores them, refuses a bad one, and ends wh
 	const post = async (body: string) => (await fetch(`http://127.0.0.1:${port}/`, {method: 'POST', body})).status;
 	t.is(await post('{"id":1}'), 202);
 	t.is(await post('{"id":'), 400);
+	t.is(await post('null'), 400);
 	await program.line('stored { id: 1 }');
+	const [hangingUp, upload] = await Promise.all([openUpload(port), openUpload(port)]);
+	hangingUp.destroy();
 	program.kill('SIGTERM');
+	if (process.platform !== 'win32') {
+		await program.line('stopped');
+		upload.end('{"id":2}');
+		const {statusCode} = await pEvent<string, IncomingMessage>(upload, 'response');
+		t.is(statusCode, 503);
+	}
+
 	const {code, signal, stderr} = await program.result;
 	t.true(process.platform === 'win32' ? signal === 'SIGTERM' : code === 0, stderr);
+	t.is(stderr, '');
 });
 
 test('the ETL program that is killed goes on where it was, and loads every line', async t => {

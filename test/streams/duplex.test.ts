@@ -8,6 +8,7 @@ import test from 'ava';
 import {pEvent} from 'p-event';
 import * as readableStream from 'readable-stream';
 import {DiskQueue} from '../../source/index.ts';
+import {deferred} from '../helpers/deferred.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {recordStorage} from '../helpers/recording-storage.ts';
 import {makeSink, sinkKinds, writables} from '../helpers/sinks.ts';
@@ -28,14 +29,6 @@ function announcedSource(count: number): {source: Iterable<Item>; ended: Promise
 	}
 
 	return {source: give(), ended};
-}
-
-function deferred(): {promise: Promise<void>; resolve: () => void} {
-	let resolve!: () => void;
-	const promise = new Promise<void>(done => {
-		resolve = done;
-	});
-	return {promise, resolve};
 }
 
 const pipelines = {
