@@ -1,7 +1,8 @@
+import {execSync} from 'node:child_process';
 import {existsSync, readdirSync, readFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import test from 'ava';
-import {pages, readPage, root, sectionsOf} from '../helpers/pages.ts';
+import {codeIn, pages, readPage, root, rowsOf, sectionsOf} from '../helpers/pages.ts';
 
 const sources = [...pages, 'CHANGELOG.md', '.github/CONTRIBUTING.md', '.github/SECURITY.md'];
 
@@ -31,6 +32,32 @@ test('every file and every anchor that the pages link is there', t => {
 
 	t.true(links > 100, `${links} links`);
 	t.true(anchors > 60, `${anchors} anchors`);
+});
+
+test('what the pages link is in the package that is installed', t => {
+	const [{files}] = JSON.parse(execSync('npm pack --dry-run --json --ignore-scripts', {cwd: root, encoding: 'utf8'}));
+	const packed = new Set((files as Array<{path: string}>).map(({path}) => path));
+	let links = 0;
+	for (const page of pages) {
+		t.true(packed.has(page), page);
+		for (const [, target] of withoutCode(readPage(page)).matchAll(/\]\((?!https?:|#)([^)\s#]+)/g)) {
+			t.true(packed.has(join(dirname(page), target!).replaceAll('\\', '/')), `${page}: ${target}`);
+			links++;
+		}
+	}
+
+	t.true(links > 60, `${links} links`);
+});
+
+test('the README names the packages that an example needs', t => {
+	for (const row of rowsOf(sectionsOf('README.md').find(({title}) => title === 'The three jobs')!.text)) {
+		const [example] = /examples\/\w+\.ts/.exec(row[1]!)!;
+		const source = readPage(example);
+		const imported = [...source.matchAll(/(?:from |import\.meta\.resolve\()'((?!node:|\.)[^']+)'/g)].map(
+			([, name]) => name!,
+		);
+		t.deepEqual(codeIn(row[2]!).sort(), imported.filter(name => name !== 'disq').sort(), example);
+	}
 });
 
 test('no two headings of a page have the same anchor', t => {
