@@ -56,8 +56,9 @@ export type DiskQueueStream<T, C = T> = Gives<C> & NodeDuplex & WithQueue<T>;
  * Makes a Duplex that is a queue on disk: what is written waits, in memory and if need be on disk, until it is read. It
  * ends when its writable side has ended and everything was read, what earlier runs left first.
  *
- * Destroying it, by an error at either end or an AbortSignal, loses nothing: at the next open every record that is not
- * done comes back, in order. It emits `ready` with the queue when it is open.
+ * Destroying it, by an error at either end or an AbortSignal, loses no record whose write was called back: at the next
+ * open every one that is not done comes back, in order. What its writable buffer still held is not put: with `'write'` and
+ * `'fsync'` the queue's `nextSequence` tells where the source is to go on. It emits `ready` with the queue when it is open.
  *
  * ```ts
  * await pipeline(source, diskQueue('./spool'), sink);
