@@ -11,7 +11,7 @@
 // - The queue delivers at least once. The sink saves the sums together with the number of the next flight, in one
 //   rename, before it confirms a batch: a flight that comes again is known by its number, and passed over.
 import {createReadStream} from 'node:fs';
-import {mkdir, readFile, rename, rm, writeFile} from 'node:fs/promises';
+import {access, mkdir, readFile, rename, rm, writeFile} from 'node:fs/promises';
 import {extname, join} from 'node:path';
 import {type Duplex, Writable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
@@ -21,6 +21,7 @@ import {parseArgs} from 'node:util';
 import {JSONParser} from '@streamparser/json-node';
 import {parse as parseCsv} from 'csv-parse';
 import {DiskQueue, diskQueue} from 'disq';
+import {checkNumbers} from './helpers/numbers.ts';
 import {count, showProgress} from './helpers/progress.ts';
 
 type Flight = {number: number; delay: number; distance: number};
@@ -49,6 +50,7 @@ const {values} = parseArgs({
 	},
 });
 const {file, directory} = values;
+checkNumbers(values, {pause: 0, interval: 1});
 
 /** Sums up flights in batches. A batch is confirmed once its sums are saved. */
 class DelaysByDistance extends Writable {
@@ -143,6 +145,10 @@ const progressFile = join(directory, 'progress.json');
 const queueDirectory = join(directory, 'queue');
 const resultFile = join(directory, 'delays-by-distance.json');
 
+await access(file).catch(error => {
+	console.error(`Cannot read the flights: ${error.message}`);
+	process.exit(1);
+});
 await mkdir(directory, {recursive: true});
 const stopped = new AbortController();
 process.once('SIGINT', () => stopped.abort());

@@ -24,6 +24,7 @@ import {parseArgs} from 'node:util';
 import {createGunzip} from 'node:zlib';
 import busboy from 'busboy';
 import {consume, DiskQueue, QueueFullError, QueueRecordError} from 'disq';
+import {checkNumbers} from './helpers/numbers.ts';
 import {count, showProgress} from './helpers/progress.ts';
 
 type File = {name: string; records: unknown[]};
@@ -53,6 +54,10 @@ const {values} = parseArgs({
 		interval: option('interval', '1000'),
 	},
 });
+
+const sizes = {'max-uploads': 1, 'max-upload-bytes': 1, 'max-bytes': 262_144};
+const times = {patience: 0, 'retry-after': 0, timeout: 0, grace: 0, pause: 0, interval: 1};
+checkNumbers(values, {port: 0, ...sizes, ...times});
 
 const newline = 0x0a;
 const utf8 = new TextDecoder('utf-8', {fatal: true});

@@ -22,6 +22,7 @@ import {gzip} from 'node:zlib';
 import {JSONParser} from '@streamparser/json-node';
 import {consume, type Delivery, DiskQueue, diskQueue, type Handling} from 'disq';
 import {Agent, request} from 'undici';
+import {checkNumbers} from './helpers/numbers.ts';
 import {count, showProgress} from './helpers/progress.ts';
 
 type Flight = {delay: number; distance: number; time: number};
@@ -46,6 +47,8 @@ const {values} = parseArgs({
 		interval: option('interval', '1000'),
 	},
 });
+const times = {timeout: 0, 'min-delay': 0, 'max-delay': 0, grace: 0, interval: 1};
+checkNumbers(values, {batch: 1, concurrency: 1, ...times});
 const data = new URL('../data/flights-20k.json', import.meta.resolve('vega-datasets'));
 
 /** An option that may also be set in the environment: `--min-delay` is `UPLOAD_MIN_DELAY`. */

@@ -1,4 +1,4 @@
-import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
 import {dataFile, dataOf} from './helpers/data.ts';
@@ -16,6 +16,26 @@ test('every example has a test here', t => {
 	const tested = ['etl.js', 'fifty.js', 'ingest.js', 'producers-consumers.js', 'upload.js'];
 	t.deepEqual(names.sort(), tested);
 });
+
+const wrongCalls: Array<[string, string, string, RegExp]> = [
+	['upload', '--concurrency', 'abc', /^--concurrency is to be a whole number from 1 up, not "abc"\n$/],
+	['upload', '--batch', '0', /^--batch is to be a whole number from 1 up, not "0"\n$/],
+	['ingest', '--max-bytes', '1k', /^--max-bytes is to be a whole number from 262144 up, not "1k"\n$/],
+	['ingest', '--pause', '', /^--pause is to be a whole number from 0 up, not ""\n$/],
+	['etl', '--pause', '1.5', /^--pause is to be a whole number from 0 up, not "1.5"\n$/],
+	['etl', '--file', 'missing.json', /^Cannot read the flights: ENOENT.*missing\.json'\n$/],
+];
+
+for (const [name, flag, value, message] of wrongCalls) {
+	test(`${name} ${flag} "${value}" is refused before anything is done`, async t => {
+		const directory = join(temporaryDirectory(t), 'work');
+		const {lines, code, errors} = await run(t, name, ['--directory', directory, `${flag}=${value}`]);
+		t.regex(errors, message);
+		t.is(code, 1);
+		t.deepEqual(lines, []);
+		t.false(existsSync(directory));
+	});
+}
 
 test('fifty puts and gets go through a cache of ten, in order', async t => {
 	const {lines, code, errors} = await run(t, 'fifty', [join(temporaryDirectory(t), 'queue')]);
