@@ -74,10 +74,14 @@ export class Acknowledgement<T> {
 		this.#settle(confirmed);
 	}
 
-	/** Waits until the sinks have confirmed all that was given, or failed: after a regular end they are still at work. */
-	async awaitSinks(given: number): Promise<void> {
+	/**
+	 * Waits until the sinks have confirmed all that was given, or failed: after a regular end they are still at work.
+	 * Rejects with the reason soon after it is aborted.
+	 */
+	async awaitSinks(given: number, signal: AbortSignal): Promise<void> {
 		for (const progress of this.#sinks) {
 			while (progress.isBehind(given)) {
+				signal.throwIfAborted();
 				await pEvent(progress.sink, ['drain', 'finish', 'close'], {
 					rejectionEvents: [],
 					timeout: confirmInterval,

@@ -195,7 +195,10 @@ class QueueDuplex<T> extends Duplex {
 	}
 
 	async #leave(): Promise<void> {
-		await Promise.all([this.#reading.leave(), this.#writing.leave()]);
-		await (this.#queue && this.#source.release(this.#queue));
+		try {
+			await Promise.all([this.#reading.leave(), this.#writing.leave()]);
+		} finally {
+			await (this.#queue && this.#source.release(this.#queue));
+		}
 	}
 }

@@ -65,8 +65,8 @@ export class LeaseIntake<T> implements Intake<T, Lease<T>> {
 		this.#acknowledgement.endSinks(sink, given);
 	}
 
-	awaitSinks(given: number): Promise<void> {
-		return this.#acknowledgement.awaitSinks(given);
+	awaitSinks(given: number, signal: AbortSignal): Promise<void> {
+		return this.#acknowledgement.awaitSinks(given, signal);
 	}
 
 	close(given: number): void {

@@ -38,6 +38,8 @@ export class ReadingSide<T> {
 	#isPulling = false;
 	/** Aborted when the stream is destroyed: it takes nothing more. */
 	readonly #gone = new AbortController();
+	/** Aborted when the queue closes before everything is done: the sinks are waited for no longer. */
+	readonly #brokenOff = new AbortController();
 
 	constructor(stream: Outlet, options: ReadingOptions) {
 		this.#stream = stream;
@@ -97,7 +99,6 @@ export class ReadingSide<T> {
 		this.#intake.confirm(given - 1);
 		this.#stopFlow();
 		this.#gone.abort();
-		this.#forget?.();
 		const left = this.#giveBack(given);
 		this.#queue?.awaitBeforeClose(left);
 		return left;
@@ -109,7 +110,9 @@ export class ReadingSide<T> {
 		await undefined;
 		this.#intake.confirm(this.#meter.given);
 		if (this.#intake.isHolding) {
-			this.#stream.destroy(new QueueClosedError('read on', this.#queue!.directory));
+			const closed = new QueueClosedError('read on', this.#queue!.directory);
+			this.#brokenOff.abort(closed);
+			this.#stream.destroy(closed);
 		}
 	}
 
@@ -156,9 +159,13 @@ export class ReadingSide<T> {
 		}
 	}
 
-	/** Lets go of sinks and queue. After a regular end the sinks are still at work. */
+	/** Lets go of sinks and queue. After a regular end the sinks are still at work; the stream fails if the queue closes first. */
 	async #giveBack(given: number): Promise<void> {
-		await (this.#stream.readableEnded ? this.#intake.awaitSinks(given) : undefined);
-		this.#intake.close(given);
+		try {
+			await (this.#stream.readableEnded ? this.#intake.awaitSinks(given, this.#brokenOff.signal) : undefined);
+		} finally {
+			this.#forget?.();
+			this.#intake.close(given);
+		}
 	}
 }

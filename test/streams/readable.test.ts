@@ -268,22 +268,40 @@ test('close() fails one that has read ahead with QUEUE_CLOSED, and what was not 
 	t.deepEqual(await leftovers(queue.directory), range(21, 100));
 });
 
-test('close() waits for the destination of a view that has ended', async t => {
+test('close() does not wait for the destination of a view that has ended: what it has not confirmed comes back', async t => {
 	const queue = await openQueue<number>(t);
 	await queue.putMany(range(0, 5));
-	let open!: () => void;
-	const gate = new Promise<void>(resolve => {
-		open = resolve;
-	});
 	const view = readView(t, queue, {until: 'drained'});
-	const {writable, confirmed} = makeSink<number>({gate});
-	view.pipe(writable);
+	const confirmed: number[] = [];
+	const stuck = new Writable({
+		objectMode: true,
+		write(id, _encoding, callback) {
+			if (id < 2) {
+				confirmed.push(id);
+				callback();
+			}
+		},
+	});
+	view.pipe(stuck);
 	await pEvent(view, 'end');
 	await nextTurn();
-	const closing = queue.close();
-	await nextTurn();
-	open();
-	await closing;
+	const failed = errorOf(view);
+	await queue.close();
+	t.is((await failed).code, 'QUEUE_CLOSED');
+	t.deepEqual(confirmed, [0, 1]);
+	t.deepEqual(await leftovers(queue.directory), [2, 3, 4]);
+	t.is(stuck.listenerCount('drain'), 0);
+});
+
+test('a view that has ended and whose destination is done does not mind that the queue is closed', async t => {
+	const queue = await openQueue<number>(t);
+	await queue.putMany(range(0, 5));
+	const view = readView(t, queue, {until: 'drained'});
+	const {writable, confirmed} = makeSink<number>({kind: 'async'});
+	view.pipe(writable);
+	await pEvent(writable, 'finish');
+	await queue.close();
+	await closed(view);
 	t.deepEqual(confirmed, range(0, 5));
 	t.deepEqual(await leftovers(queue.directory), []);
 });
