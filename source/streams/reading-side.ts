@@ -35,7 +35,8 @@ export class ReadingSide<T> {
 	readonly #intake: Intake<T, unknown>;
 	#queue: DiskQueue<T> | undefined;
 	#forget: (() => void) | undefined;
-	#isPulling = false;
+	/** The records on their way. It never rejects. */
+	#pulling: Promise<void> | undefined;
 	/** Aborted when the stream is destroyed: it takes nothing more. */
 	readonly #gone = new AbortController();
 	/** Aborted when the queue closes before everything is done: the sinks are waited for no longer. */
@@ -58,10 +59,9 @@ export class ReadingSide<T> {
 	read(size: number): void {
 		this.#forget ??= this.#queue!.onClosing(() => this.#queue!.awaitBeforeClose(this.#breakOff()));
 		this.#intake.confirm(this.#meter.given);
-		if (!this.#isPulling) {
-			this.#isPulling = true;
-			this.#pull(Math.max(1, size - this.#stream.readableLength)).catch(error => this.#stream.destroy(error));
-		}
+		this.#pulling ??= this.#pull(Math.max(1, size - this.#stream.readableLength)).catch(error => {
+			this.#stream.destroy(error);
+		});
 	}
 
 	/** Waits for a destination to confirm records, from now on. */
@@ -119,7 +119,7 @@ export class ReadingSide<T> {
 	async #pull(room: number): Promise<void> {
 		const {isOver} = this.#options;
 		const run = await this.#intake.take(room, isOver, this.#gone.signal).catch(error => this.#endOr(error));
-		this.#isPulling = false;
+		this.#pulling = undefined;
 		if (this.#stream.destroyed) {
 			run && this.#intake.refuse(run);
 			return;
@@ -162,6 +162,7 @@ export class ReadingSide<T> {
 	/** Lets go of sinks and queue. After a regular end the sinks are still at work; the stream fails if the queue closes first. */
 	async #giveBack(given: number): Promise<void> {
 		try {
+			await this.#pulling;
 			await (this.#stream.readableEnded ? this.#intake.awaitSinks(given, this.#brokenOff.signal) : undefined);
 		} finally {
 			this.#forget?.();
