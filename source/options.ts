@@ -122,8 +122,11 @@ export type DeadLetter<T> = {
 	sequence: number;
 };
 
-/** What a dead-letter queue must be able to do; every queue is. */
-export type DeadLetterQueue<T> = {put(letter: DeadLetter<T>): Promise<void>};
+/**
+ * What a dead-letter queue must be able to do; every queue is. The signal is aborted when the queue that gives up the
+ * record has been closing for a second: a put that then rejects leaves the record in its queue, for the next open.
+ */
+export type DeadLetterQueue<T> = {put(letter: DeadLetter<T>, options: {signal: AbortSignal}): Promise<void>};
 
 type OptionWithDefault =
 	| 'cacheSize'

@@ -1,3 +1,4 @@
+import {setMaxListeners} from 'node:events';
 import type {DeadLetter, DeadLetterQueue} from '../options.ts';
 import type {Lease} from './lease.ts';
 
@@ -16,10 +17,19 @@ export class DeadLetters<T> {
 	readonly #target: DeadLetterQueue<T> | undefined;
 	readonly #events: BurialEvents<T>;
 	readonly #burials = new Set<Promise<void>>();
+	/** Aborted when the queue closes and has waited long enough: what waits for room stays in its queue. */
+	readonly #late = new AbortController();
 
 	constructor(target: DeadLetterQueue<T> | undefined, events: BurialEvents<T>) {
 		this.#target = target;
+		// As many as there are records in flight may wait at once.
+		setMaxListeners(0, this.#late.signal);
 		this.#events = events;
+	}
+
+	/** Whether records are on their way. */
+	get isBurying(): boolean {
+		return this.#burials.size > 0;
 	}
 
 	/** Gives up the record of a lease. */
@@ -34,9 +44,14 @@ export class DeadLetters<T> {
 		void burial.finally(() => this.#burials.delete(burial));
 	}
 
-	/** Waits for records on their way. */
+	/** Waits for records that are on their way by now. */
 	async settle(): Promise<void> {
 		await Promise.all(this.#burials);
+	}
+
+	/** Lets records stay in their queue that still wait for the dead-letter queue. */
+	callOff(): void {
+		this.#late.abort();
 	}
 
 	async #put(target: DeadLetterQueue<T>, lease: Lease<T>, reason: string): Promise<void> {
@@ -46,11 +61,14 @@ export class DeadLetters<T> {
 			attempts: lease.attempts,
 			sequence: lease.first!,
 		};
+		const {signal} = this.#late;
 		try {
-			await target.put(letter);
+			await target.put(letter, {signal});
 			this.#events.buried(lease);
 		} catch (error) {
-			this.#events.failed(lease, error);
+			if (!signal.aborted) {
+				this.#events.failed(lease, error);
+			}
 		}
 	}
 }

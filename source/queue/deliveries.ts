@@ -14,6 +14,9 @@ const maxUnsettled = 4096;
 /** How long a record waits that the dead-letter queue refused, in milliseconds. */
 const burialRetryDelay = 1000;
 
+/** How long a queue that closes waits for a dead-letter queue without room, in milliseconds. */
+const lastBurialDelay = 1000;
+
 export type DeliveriesOptions<T> = {
 	limits: Limits<T>;
 	shortage: Shortage;
@@ -126,9 +129,14 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 		}
 	}
 
-	/** Waits for dead letters on their way, and settles nothing after that. */
+	/** Waits for dead letters on their way, but not for long if they find no room, and settles nothing after that. */
 	async end(): Promise<void> {
-		await this.#deadLetters.settle();
+		const late = setTimeout(() => this.#deadLetters.callOff(), lastBurialDelay);
+		while (this.#deadLetters.isBurying) {
+			await this.#deadLetters.settle();
+		}
+
+		clearTimeout(late);
 		this.#isOver = true;
 		for (const timer of this.#delays) {
 			clearTimeout(timer);
@@ -205,8 +213,6 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 
 	#notBuried(lease: Lease<T>, error: unknown): void {
 		this.#options.failed(error);
-		if (!this.#isOver) {
-			this.#returnLater(lease, burialRetryDelay);
-		}
+		this.#returnLater(lease, burialRetryDelay);
 	}
 }

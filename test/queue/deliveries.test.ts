@@ -216,6 +216,67 @@ test('a dead-letter queue that refuses leaves the record in its queue', async t 
 	t.deepEqual(dead, [{record: 7, reason: 'still bad', attempts: 2, sequence: 0}]);
 });
 
+test('a queue closes though its dead-letter queue has no room: the record comes back, and the letter is never put', async t => {
+	const dead = await openQueue<DeadLetter<number>>(t, {maxSize: 1});
+	const letter = {record: 0, reason: 'first', attempts: 1, sequence: 0};
+	await dead.put(letter);
+	const queue = await openQueue<number>(t, {deadLetter: dead});
+	const errors: Error[] = [];
+	queue.on('error', error => errors.push(error));
+	await queue.putMany(range(0, 20));
+	for (const delivery of await queue.receiveMany(20)) {
+		delivery.reject();
+	}
+
+	await queue.close();
+	t.deepEqual(errors, []);
+	t.is(dead.stats().waitingPuts, 0);
+	t.deepEqual(await drain(dead), [letter]);
+	await nextTurn();
+	t.is(dead.size, 0);
+	const again = await openQueue<number>(t, {}, queue.directory);
+	t.deepEqual(await drain(again), range(0, 20));
+});
+
+test('a record rejected while the queue closes, after another one, is buried too, and is done', async t => {
+	const dead: number[] = [];
+	let arrived = () => {};
+	const begun = new Promise<void>(resolve => {
+		arrived = resolve;
+	});
+	const gates: Array<() => void> = [];
+	const queue = await openQueue<number>(t, {
+		deadLetter: {
+			async put({record}) {
+				await new Promise<void>(resolve => {
+					gates.push(resolve);
+					arrived();
+				});
+				dead.push(record);
+			},
+		},
+	});
+	await queue.putMany([0, 1, 2]);
+	const [first, second] = await queue.receiveMany(2);
+	first!.reject();
+	await begun;
+	let isClosed = false;
+	const closing = queue.close().then(() => {
+		isClosed = true;
+	});
+	await nextTurn();
+	second!.reject();
+	gates[0]!();
+	await nextTurn();
+	await nextTurn();
+	t.false(isClosed);
+	gates[1]!();
+	await closing;
+	t.deepEqual(dead, [0, 1]);
+	const again = await openQueue<number>(t, {}, queue.directory);
+	t.deepEqual(await drain(again), [2]);
+});
+
 for (const durability of ['spill', 'write'] as const) {
 	test(`'${durability}': dropOldest makes room also where more records wait than now may`, async t => {
 		const directory = temporaryDirectory(t);
