@@ -164,6 +164,9 @@ const mebibyte = kibibyte * kibibyte;
 const gibibyte = kibibyte * mebibyte;
 const minMaxBytes = 256 * kibibyte;
 
+/** The most that `maxRecordBytes` may be. */
+export const largestRecordBytes: number = gibibyte;
+
 const codecNameLength = 24;
 
 /** Defaults of the options; the layers that use them have those of `codec` and `storage`. */
@@ -196,7 +199,7 @@ export function resolveOptions<T>(options: DiskQueueOptions<T>): ResolvedOptions
 	const resolved: ResolvedOptions<T> = {...defaults, ...given};
 	checkInteger('cacheSize', resolved.cacheSize, {min: 1});
 	checkInteger('cacheBytes', resolved.cacheBytes, {min: 1});
-	checkInteger('maxRecordBytes', resolved.maxRecordBytes, {min: 1, max: gibibyte});
+	checkInteger('maxRecordBytes', resolved.maxRecordBytes, {min: 1, max: largestRecordBytes});
 	checkInteger('segmentBytes', resolved.segmentBytes, {min: 4 * kibibyte, max: gibibyte});
 	checkLimit('maxSize', resolved.maxSize, 1);
 	checkLimit('maxBytes', resolved.maxBytes, minMaxBytes);

@@ -18,6 +18,7 @@ import {
 	checkWaitOptions,
 	type DeadLetter,
 	type DiskQueueOptions,
+	largestRecordBytes,
 	type ResolvedOptions,
 	resolveOptions,
 	type WaitOptions,
@@ -594,7 +595,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 
 /**
  * Opens the dead-letter queue that is given as a directory. A record that a sync has made durable here leaves when it is
- * there: so it must be durable there at once.
+ * there: so it must be durable there at once. A letter is larger than its record.
  */
 async function openDeadLetter<T>(options: ResolvedOptions<T>): Promise<DeadLetterTarget<T> | undefined> {
 	const {deadLetter, codec, storage} = options;
@@ -604,6 +605,7 @@ async function openDeadLetter<T>(options: ResolvedOptions<T>): Promise<DeadLette
 
 	const queue: DiskQueue<DeadLetter<T>> = await DiskQueue.open<DeadLetter<T>>(deadLetter, {
 		durability: 'fsync',
+		maxRecordBytes: largestRecordBytes,
 		codec: codec as never,
 		storage,
 	});

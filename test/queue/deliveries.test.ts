@@ -16,7 +16,7 @@ import {fileSystem, type Storage} from '../../source/storage.ts';
 import {collect} from '../contract/queue-contract.ts';
 import {faultyStorage, systemError} from '../helpers/faulty-storage.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
-import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+import {memoryDirectory, temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const durabilities: Durability[] = ['spill', 'write', 'fsync'];
 
@@ -275,6 +275,18 @@ test('a record rejected while the queue closes, after another one, is buried too
 	t.deepEqual(dead, [0, 1]);
 	const again = await openQueue<number>(t, {}, queue.directory);
 	t.deepEqual(await drain(again), [2]);
+});
+
+test('a record that is as large as may be finds room in the dead-letter directory, with what is said of it', async t => {
+	const deadLetter = join(memoryDirectory(t), 'dead');
+	const queue = await openQueue<Buffer>(t, {deadLetter}, memoryDirectory(t));
+	const errors: Error[] = [];
+	queue.on('error', error => errors.push(error));
+	await queue.put(Buffer.alloc(64 * 1024 * 1024 - 16));
+	(await queue.receive()).reject();
+	await queue.join({timeout: 10_000}).catch(() => {});
+	t.deepEqual(errors, []);
+	t.is(queue.stats().deadLettered, 1);
 });
 
 for (const durability of ['spill', 'write'] as const) {
