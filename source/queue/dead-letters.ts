@@ -7,7 +7,7 @@ export type BurialEvents<T> = {
 	/** It is in the dead-letter queue. */
 	buried(lease: Lease<T>): void;
 	/** There is no dead-letter queue: it is dropped. */
-	dropped(lease: Lease<T>): void;
+	dropped(lease: Lease<T>, reason: string): void;
 	/** The dead-letter queue refused it: it stays in its queue. */
 	failed(lease: Lease<T>, error: unknown): void;
 };
@@ -35,7 +35,7 @@ export class DeadLetters<T> {
 	/** Gives up the record of a lease. */
 	bury(lease: Lease<T>, reason: string): void {
 		if (!this.#target) {
-			this.#events.dropped(lease);
+			this.#events.dropped(lease, reason);
 			return;
 		}
 

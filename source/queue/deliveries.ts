@@ -17,6 +17,9 @@ const burialRetryDelay = 1000;
 /** How long a queue that closes waits for a dead-letter queue without room, in milliseconds. */
 const lastBurialDelay = 1000;
 
+/** Why a record is given up that nobody rejected. */
+const tooManyAttempts = 'maxAttempts';
+
 export type DeliveriesOptions<T> = {
 	limits: Limits<T>;
 	shortage: Shortage;
@@ -49,7 +52,7 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 		this.#options = options;
 		this.#deadLetters = new DeadLetters(options.deadLetter, {
 			buried: lease => this.#buried(lease),
-			dropped: lease => this.#givenUp(lease),
+			dropped: (lease, reason) => this.#givenUp(lease, reason),
 			failed: (lease, error) => this.#notBuried(lease, error),
 		});
 	}
@@ -108,7 +111,7 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 		}
 
 		if (lease.attempts >= this.#options.maxAttempts) {
-			this.#deadLetters.bury(lease, 'maxAttempts');
+			this.#deadLetters.bury(lease, tooManyAttempts);
 		} else if (delay > 0) {
 			this.#returnLater(lease, delay);
 		} else {
@@ -153,7 +156,7 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 			}
 
 			lease.attempts--;
-			this.#deadLetters.bury(lease, 'maxAttempts');
+			this.#deadLetters.bury(lease, tooManyAttempts);
 		}
 
 		return undefined;
@@ -204,11 +207,10 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 		this.#options.settled();
 	}
 
-	#givenUp(lease: Lease<T>): void {
-		const reason = lease.attempts >= this.#options.maxAttempts ? 'maxAttempts' : 'rejected';
+	#givenUp(lease: Lease<T>, reason: string): void {
 		const records = lease.rest();
 		this.#store.discard(lease);
-		this.#options.dropped({count: 1, reason, records});
+		this.#options.dropped({count: 1, reason: reason === tooManyAttempts ? reason : 'rejected', records});
 	}
 
 	#notBuried(lease: Lease<T>, error: unknown): void {

@@ -289,6 +289,17 @@ test('a record that is as large as may be finds room in the dead-letter director
 	t.is(queue.stats().deadLettered, 1);
 });
 
+test('a record that is rejected at its last delivery is dropped as rejected', async t => {
+	const queue = await openQueue<number>(t, {maxAttempts: 1});
+	const reasons: string[] = [];
+	queue.on('drop', ({reason}) => reasons.push(reason));
+	await queue.putMany([0, 1]);
+	(await queue.receive()).reject('poison');
+	(await queue.receive()).nack();
+	await nextTurn();
+	t.deepEqual(reasons, ['rejected', 'maxAttempts']);
+});
+
 for (const durability of ['spill', 'write'] as const) {
 	test(`'${durability}': dropOldest makes room also where more records wait than now may`, async t => {
 		const directory = temporaryDirectory(t);
