@@ -13,6 +13,8 @@ export type AcknowledgementOptions<T> = {
 	meter: Meter;
 	/** Told of records that are done: the next `count` of a lease. */
 	settle(lease: Lease<T>, count: number): void;
+	/** Told that a sink has failed that has not confirmed everything: nothing that follows can be done any more. */
+	failed(error: Error | undefined): void;
 };
 
 /**
@@ -63,8 +65,10 @@ export class Acknowledgement<T> {
 	/** Settles what is done, of what is given: what has left the stream's buffer. */
 	confirm(given: number): void {
 		let confirmed = given;
+		let lost: SinkProgress | undefined;
 		for (const progress of this.#sinks) {
 			confirmed = Math.min(confirmed, progress.confirmed(given));
+			lost ??= progress.hasLost(given) ? progress : undefined;
 			if (progress.isOver) {
 				progress.close();
 				this.#sinks.delete(progress);
@@ -72,6 +76,9 @@ export class Acknowledgement<T> {
 		}
 
 		this.#settle(confirmed);
+		if (lost) {
+			this.#options.failed(lost.error);
+		}
 	}
 
 	/**

@@ -12,11 +12,13 @@ export class LeaseIntake<T> implements Intake<T, Lease<T>> {
 	readonly #acknowledgement: Acknowledgement<T>;
 	#queue!: DiskQueue<T>;
 
-	constructor(meter: Meter) {
+	/** `failed` is told of a sink that will never confirm what it was given. */
+	constructor(meter: Meter, failed: (error: Error | undefined) => void) {
 		this.#meter = meter;
 		this.#acknowledgement = new Acknowledgement<T>({
 			meter,
 			settle: (lease, count) => this.#queue.settle(lease, count),
+			failed,
 		});
 	}
 

@@ -46,7 +46,8 @@ export class ReadingSide<T> {
 		this.#stream = stream;
 		this.#options = options;
 		this.#meter = options.isObjectMode ? new RecordMeter(stream) : new ByteMeter(stream);
-		this.#intake = options.acknowledge === 'manual' ? new DeliveryIntake<T>() : new LeaseIntake<T>(this.#meter);
+		const fail = (error: Error | undefined) => this.#stream.destroy(error);
+		this.#intake = options.acknowledge === 'manual' ? new DeliveryIntake<T>() : new LeaseIntake<T>(this.#meter, fail);
 	}
 
 	/** From here on there is a queue to read. */

@@ -4,7 +4,7 @@ import type {Writable} from 'node:stream';
 export type SinkProgressOptions = {
 	/** Whether the sink counts its buffer as the stream does. */
 	isAlike(): boolean;
-	/** Told when the sink has emptied its buffer, or finished. */
+	/** Told when the sink has emptied its buffer, or finished, and later in the turn in which it failed. */
 	onProgress(): void;
 };
 
@@ -12,7 +12,7 @@ export type SinkProgressOptions = {
 export class SinkProgress {
 	readonly #sink: Writable;
 	readonly #isAlike: SinkProgressOptions['isAlike'];
-	readonly #listeners: Record<string | symbol, () => void>;
+	readonly #listeners: Record<string | symbol, (error?: Error) => void>;
 	/** The largest count confirmed so far: of a sink that failed, nothing more is counted. */
 	#confirmed = 0;
 	/** It is given no more than this. */
@@ -20,6 +20,7 @@ export class SinkProgress {
 	/** What its events said. Not every library of streams says it by a property too, or in time. */
 	#hasFinished = false;
 	#hasFailed = false;
+	#error: Error | undefined;
 
 	constructor(sink: Writable, {isAlike, onProgress}: SinkProgressOptions) {
 		this.#sink = sink;
@@ -32,9 +33,12 @@ export class SinkProgress {
 			},
 			close: () => {
 				this.#hasFailed ||= !this.#hasFinished;
+				process.nextTick(onProgress);
 			},
-			[errorMonitor]: () => {
+			[errorMonitor]: error => {
 				this.#hasFailed = true;
+				this.#error = error;
+				process.nextTick(onProgress);
 			},
 		};
 		for (const name of Reflect.ownKeys(this.#listeners)) {
@@ -52,6 +56,16 @@ export class SinkProgress {
 	/** Whether the sink may confirm more. */
 	isBehind(given: number): boolean {
 		return !this.#isFailing() && this.confirmed(given) < given;
+	}
+
+	/** Whether it has failed, and will never confirm what it was given. */
+	hasLost(given: number): boolean {
+		return this.#isFailing() && this.confirmed(given) < given;
+	}
+
+	/** What it failed with; undefined if it was destroyed without an error. */
+	get error(): Error | undefined {
+		return this.#sink.errored ?? this.#error;
 	}
 
 	/** Whether it is given no more, and has confirmed what it was given. */

@@ -444,6 +444,54 @@ test("a failing destination gives back what it has not confirmed; with acknowled
 	t.true(queue.peek()! > first + 10, `${queue.peek()} is next, ${first + 10} were confirmed`);
 });
 
+for (const how of ['fails a write', 'emits an error', 'is destroyed without an error'] as const) {
+	test(`a destination of pipe() that ${how} ends the view: what it has not confirmed goes back to the head`, async t => {
+		const queue = await openQueue<number>(t);
+		await queue.putMany(range(0, 100));
+		const failure = new Error('full');
+		const refuse = ([id]: number[]): Error | undefined => {
+			if (id === 20 && how === 'emits an error') {
+				setImmediate(() => writable.emit('error', failure));
+			} else if (id === 20 && how === 'is destroyed without an error') {
+				writable.destroy();
+			}
+
+			return id === 20 && how === 'fails a write' ? failure : undefined;
+		};
+		const gate = {kind: 'async', highWaterMark: 1, refuse} as const;
+		const {writable}: TestSink<number> = makeSink<number>(gate);
+		writable.on('error', () => {});
+		const view = readView(t, queue, {highWaterMark: 4});
+		const errors: Error[] = [];
+		view.on('error', error => errors.push(error));
+		view.pipe(writable);
+		await closed(view);
+		t.deepEqual(errors, how === 'is destroyed without an error' ? [] : [failure]);
+		t.false(view.readableEnded);
+		t.is(queue.stats().inFlight, 0);
+		const rest = await drain(queue);
+		t.deepEqual(rest, range(100 - rest.length, 100));
+		t.true(rest[0]! >= 10 && rest[0]! <= 25, `${rest[0]} is the first that came back`);
+	});
+}
+
+test('a destination that has confirmed what it was given may be destroyed: the view goes on with the next one', async t => {
+	const queue = await openQueue<number>(t);
+	const view = readView(t, queue);
+	for (const round of range(0, 3)) {
+		const {writable, confirmed} = makeSink<number>({kind: 'async'});
+		view.pipe(writable);
+		await queue.put(round);
+		await queue.join({timeout: 10_000});
+		t.deepEqual(confirmed, [round]);
+		const isGone = pEvent(writable, 'close');
+		writable.destroy();
+		await isGone;
+	}
+
+	t.false(view.destroyed);
+});
+
 test('what a destination confirms survives a kill of the process soon, though no more comes', async t => {
 	const queue = await openQueue<number>(t);
 	const {writable, confirmed} = makeSink<number>({kind: 'async'});
