@@ -276,6 +276,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 			}
 
 			this.#createDueCheckpoint();
+			this.#writeInAdvance();
 			this.#segments.trim();
 			await this.syncRecords();
 			if (this.#progress.isCreated) {
@@ -365,6 +366,15 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	#createDueCheckpoint(): void {
 		if (this.#progress.isDue || this.segments.length > 0) {
 			this.#progress.create();
+		}
+	}
+
+	/** What is done survives the end of this process from here on, also if the records cannot be forced to the device. */
+	#writeInAdvance(): void {
+		try {
+			this.closeNow();
+		} catch {
+			// It is written again when the records are on the device, and tells why it cannot be.
 		}
 	}
 

@@ -1390,6 +1390,43 @@ test('a close that cannot sync gives its descriptors back and says so, and the r
 	t.deepEqual(readAllSync(again), numbered(0, 6));
 });
 
+test('a close that cannot sync the records still says what is done', async t => {
+	const directory = temporaryDirectory(t);
+	const {storage, inject} = faultyStorage();
+	const {log} = await openLog(t, directory, {storage});
+	appendBlocks(log, 3);
+	readAllSync(log);
+	log.markDone(3);
+	inject({method: 'sync', file: nameOf(0), code: 'EIO'});
+	await t.throwsAsync(log.close(), {instanceOf: QueueStorageError});
+	const {log: again} = await openLog(t, directory);
+	t.deepEqual(readAllSync(again), numbered(3, 6));
+});
+
+test('a close whose first write of the checkpoint fails writes it again when the records are on the device', async t => {
+	const directory = temporaryDirectory(t);
+	const {storage, inject, operations} = faultyStorage();
+	const {log} = await openLog(t, directory, {storage});
+	appendBlocks(log, 3);
+	readAllSync(log);
+	log.markDone(3);
+	operations.length = 0;
+	inject({method: 'write', file: 'checkpoint', code: 'EIO'});
+	await log.close();
+	t.deepEqual(
+		operations.filter(each => !each.startsWith('close')),
+		[
+			'failed write checkpoint',
+			`sync ${nameOf(0)}`,
+			`syncDirectory ${basename(directory)}`,
+			'write checkpoint',
+			'sync checkpoint',
+		],
+	);
+	const {log: again} = await openLog(t, directory);
+	t.deepEqual(readAllSync(again), numbered(3, 6));
+});
+
 for (const [call, begin] of [
 	['sync', (log: SegmentLog<TestRecord>) => log.syncRecords()],
 	['read', (log: SegmentLog<TestRecord>) => log.reader.load()],
