@@ -381,13 +381,16 @@ export class Engine<T> {
 		return new QueueStorageError('save all records of the queue in', this.#log.directory, cause, advice);
 	}
 
-	/** The process exits: what is in memory is handed to the operating system, in this turn. */
+	/** The process exits: what is in memory is handed to the operating system, in this turn; without room, what is done. */
 	#saveNow(): void {
 		try {
 			this.store.spillAll();
-			this.#log.closeNow();
 		} finally {
-			this.#lock.releaseSync();
+			try {
+				this.#log.closeNow();
+			} finally {
+				this.#lock.releaseSync();
+			}
 		}
 	}
 }

@@ -240,8 +240,8 @@ export const mutants: readonly Mutant[] = [
 		edits: [
 			{
 				file: 'queue/engine.ts',
-				find: 'this.store.spillAll();\n\t\t\tthis.#log.closeNow();',
-				replace: 'this.#log.closeNow();',
+				find: 'this.store.spillAll();\n\t\t} finally {',
+				replace: '} finally {',
 			},
 		],
 		killers: ['streams/exit'],

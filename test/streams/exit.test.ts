@@ -30,6 +30,14 @@ for (const {ending, how, code, through} of orderly) {
 	});
 }
 
+test("'spill': a process that exits with no room on the disk saves what is done all the same", async t => {
+	const directory = temporaryDirectory(t);
+	const {code, stderr} = await runFixture(t, 'exiting-full', [directory]);
+	t.is(code, 0);
+	t.regex(stderr, /^disq: .*ENOSPC/);
+	t.deepEqual(await leftovers(directory), range(40, 100));
+});
+
 for (const [ending, through, least] of [
 	['kill', 'queue', count - cacheSize],
 	['syncKill', 'queue', synced],
