@@ -1,3 +1,4 @@
+import {isDeepStrictEqual} from 'node:util';
 import {QueueStorageError} from '../errors.ts';
 import {checkpointFileBytes, type Delivered} from '../format/checkpoint.ts';
 import type {CheckpointFile, CheckpointState} from './checkpoint-file.ts';
@@ -25,6 +26,8 @@ export class Progress {
 	#written: number;
 	#durable: number;
 	#isDue = false;
+	/** The durable end of the log that the last checkpoint written names. */
+	#end: CheckpointState['end'] | undefined;
 	/** Says what is delivered out of order. */
 	#describeDelivered: () => Delivered = () => ({next: 0, runs: []});
 
@@ -51,6 +54,12 @@ export class Progress {
 	/** Whether there is more to say than the last checkpoint does. */
 	get isDue(): boolean {
 		return this.#isDue;
+	}
+
+	/** Whether the checkpoint on the device says all there is to say. */
+	get isSaved(): boolean {
+		const {end} = this.#parts.describe(this.#sequence);
+		return !this.#isDue && this.#file.isSynced && isDeepStrictEqual(end, this.#end);
 	}
 
 	get isCreated(): boolean {
@@ -94,6 +103,7 @@ export class Progress {
 		const state = this.#state(isClosed);
 		this.#attempt(() => this.#file.write(state));
 		this.#written = state.sequence;
+		this.#end = state.end;
 		this.#isDue = false;
 	}
 

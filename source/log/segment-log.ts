@@ -252,8 +252,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.#createDueCheckpoint();
 		await this.syncRecords();
 		if (this.#progress.isCreated) {
-			this.#progress.write();
-			await this.#syncCheckpoint();
+			await this.#saveCheckpoint();
 			this.#reclaimIfDue();
 			await this.#reclaiming;
 		}
@@ -366,6 +365,14 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	#createDueCheckpoint(): void {
 		if (this.#progress.isDue || this.segments.length > 0) {
 			this.#progress.create();
+		}
+	}
+
+	/** A checkpoint that says nothing new is not written again. */
+	async #saveCheckpoint(): Promise<void> {
+		if (!this.#progress.isSaved || this.#copies.isDirty) {
+			this.#progress.write();
+			await this.#syncCheckpoint();
 		}
 	}
 

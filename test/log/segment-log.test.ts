@@ -558,6 +558,28 @@ test('a sync goes from the segment to the directory to the checkpoint', async t 
 	t.deepEqual(operations, []);
 });
 
+test('a sync says in the checkpoint that the log is longer, once, and writes nothing when there is nothing to say', async t => {
+	const {storage, operations, inject} = faultyStorage();
+	const {log} = await openLog(t, temporaryDirectory(t), {storage});
+	appendBlocks(log, 2);
+	await log.sync();
+	operations.length = 0;
+	await log.sync();
+	t.deepEqual(operations, []);
+	appendBlocks(log, 1);
+	operations.length = 0;
+	await log.sync();
+	t.deepEqual(operations, [`sync ${nameOf(0)}`, 'write checkpoint', 'sync checkpoint']);
+	readAllSync(log);
+	log.markDone(3);
+	log.writeCheckpoint();
+	operations.length = 0;
+	inject({method: 'sync', file: 'checkpoint', code: 'EIO'});
+	await t.throwsAsync(log.sync(), {code: 'QUEUE_STORAGE'});
+	await log.sync();
+	t.is(operations.at(-1), 'sync checkpoint');
+});
+
 test('a sync forces every segment that is not on the device yet', async t => {
 	const {storage, operations} = faultyStorage();
 	const {log} = await openLog(t, temporaryDirectory(t), {segmentBytes: 200, storage});
@@ -808,12 +830,12 @@ test('a failed sync of the directory is tried again', async t => {
 test('every failure of a sync has a code, also that of the checkpoint', async t => {
 	const {storage, inject} = faultyStorage();
 	const {log} = await openLog(t, temporaryDirectory(t), {storage});
-	appendBlocks(log, 1);
 	const faults = [
 		{method: 'write', file: 'checkpoint', code: 'EIO'},
 		{method: 'sync', file: 'checkpoint', code: 'EIO'},
 	] as const;
 	for (const fault of faults) {
+		appendBlocks(log, 1);
 		inject(fault);
 		await t.throwsAsync(log.sync(), {instanceOf: QueueStorageError, code: 'QUEUE_STORAGE'});
 		await log.sync();
