@@ -65,7 +65,7 @@ export type DiskQueueOptions<T> = {
 	 */
 	durability?: Durability | undefined;
 	/**
-	 * Also forces everything to the device this often, as `sync` does, in milliseconds from 1 up.
+	 * Also forces everything to the device this often, as `sync` does, in milliseconds from 1 up; not while it is doing so.
 	 * @default Infinity
 	 */
 	syncInterval?: number | undefined;

@@ -14,6 +14,7 @@ import type {Delivery, QueueStats} from './queue.ts';
 import {maxBlockBytes, type Reading, RecordStore} from './record-store.ts';
 import {Shortage} from './shortage.ts';
 import {Tasks} from './tasks.ts';
+import {maxDelay} from './waiting-line.ts';
 
 /** Records that may be done before the checkpoint is written, within a turn of the event loop. */
 const maxUnwrittenDone = 1024;
@@ -62,6 +63,8 @@ export class Engine<T> {
 	readonly #closingListeners = new Set<() => void>();
 	#dropped = 0;
 	#syncTimer: NodeJS.Timeout | undefined;
+	/** The sync by the timer that is under way. It never rejects. */
+	#syncing: Promise<void> | undefined;
 	#turn: NodeJS.Immediate | undefined;
 	#isOnDisk: boolean;
 	#isEmpty: boolean;
@@ -139,7 +142,7 @@ export class Engine<T> {
 		await this.store.restore(this.#log.delivered);
 		const {syncInterval} = this.#options;
 		if (Number.isFinite(syncInterval)) {
-			this.#syncTimer = setInterval(() => this.#syncQuietly(), syncInterval).unref();
+			this.#syncTimer = setInterval(() => this.#syncQuietly(), Math.min(syncInterval, maxDelay)).unref();
 		}
 	}
 
@@ -340,8 +343,13 @@ export class Engine<T> {
 		this.#settled();
 	}
 
+	/** One at a time: a device may take longer than the interval. */
 	#syncQuietly(): void {
-		this.sync().catch(error => this.#emit('error', error as Error));
+		this.#syncing ??= this.sync()
+			.catch(error => this.#emit('error', error as Error))
+			.finally(() => {
+				this.#syncing = undefined;
+			});
 	}
 
 	async #close(): Promise<void> {

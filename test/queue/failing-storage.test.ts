@@ -556,6 +556,57 @@ test('syncInterval forces what is in memory to the device by itself', async t =>
 	t.deepEqual(await drain(queue), range(0, 3));
 });
 
+test('a sync by syncInterval is not begun while the one before is under way', async t => {
+	const {storage, hold, calls} = faultyStorage();
+	const syncInterval = 2;
+	const queue = await openQueue<number>(t, withStorage(storage, {syncInterval}));
+	const release = hold('sync');
+	t.teardown(release);
+	await queue.put(0);
+	while (!calls.has('sync')) {
+		await nextTurn();
+	}
+
+	await queue.put(1);
+	for (const _ of range(0, 3)) {
+		// A timer of the same length fires after that of the queue.
+		await new Promise(resolve => setTimeout(resolve, syncInterval));
+	}
+
+	t.is(queue.stats().nextSequence, 1);
+	release();
+	while (queue.stats().nextSequence < 2) {
+		await nextTurn();
+	}
+
+	t.deepEqual(await drain(queue), [0, 1]);
+});
+
+test('syncInterval costs an idle queue nothing', async t => {
+	const {storage, operations} = faultyStorage();
+	const queue = await openQueue<number>(t, withStorage(storage, {durability: 'write'}));
+	await queue.putMany(range(0, 10));
+	await queue.get();
+	await queue.sync();
+	operations.length = 0;
+	await queue.sync();
+	await queue.sync();
+	t.deepEqual(operations, []);
+	await queue.get();
+	await queue.sync();
+	t.deepEqual(operations, ['write checkpoint', 'sync checkpoint']);
+});
+
+test('a syncInterval longer than a timer can wait is not taken for none', async t => {
+	const warnings: string[] = [];
+	const listen = ({name}: Error) => warnings.push(name);
+	process.on('warning', listen);
+	t.teardown(() => process.off('warning', listen));
+	await openQueue<number>(t, {syncInterval: 30 * 24 * 3600 * 1000});
+	await nextTurn();
+	t.false(warnings.includes('TimeoutOverflowWarning'));
+});
+
 test('maxRedelivery forces the checkpoint to the device whenever so many more records are done', async t => {
 	const {storage, synced} = listeningStorage();
 	const queue = await openQueue<number>(t, withStorage(storage, {durability: 'write', maxRedelivery: 10}));
