@@ -565,10 +565,12 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 		}
 	}
 
-	/** Listeners run later, so that none of them runs in the middle of an operation. */
+	/** Listeners and subscribers run later, so that none of them runs in the middle of an operation. */
 	#emitSoon<Name extends keyof DiskQueueEvents<T>>(name: Name, values: DiskQueueEvents<T>[Name]): void {
-		publish(name, this, values);
-		process.nextTick(() => (this as EventEmitter).emit(name, ...values));
+		process.nextTick(() => {
+			publish(name, this, values);
+			(this as EventEmitter).emit(name, ...values);
+		});
 	}
 
 	/** Tells what recovery found, once the opener has had a turn to listen. */

@@ -1,3 +1,4 @@
+import diagnostics from 'node:diagnostics_channel';
 import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {Writable} from 'node:stream';
@@ -434,7 +435,6 @@ test('a delivery held for long does not keep the open from being short, nor what
 });
 
 test('events tell of spill, empty and reclaim, also through diagnostics_channel', async t => {
-	const {subscribe, unsubscribe} = await import('node:diagnostics_channel');
 	const published: string[] = [];
 	const listener = (message: unknown, name: string | symbol) => {
 		if ((message as {queue: DiskQueue}).queue.directory === queue.directory) {
@@ -444,7 +444,7 @@ test('events tell of spill, empty and reclaim, also through diagnostics_channel'
 	const names = ['spill', 'empty', 'reclaim', 'close'];
 	const queue = await openQueue<Buffer>(t, {cacheSize: 4, segmentBytes: 8192});
 	for (const name of names) {
-		subscribe(`disq:${name}`, listener);
+		diagnostics.subscribe(`disq:${name}`, listener);
 	}
 
 	const events = Promise.all(['spill', 'empty', 'reclaim'].map(name => pEvent(queue, name as never)));
@@ -454,10 +454,30 @@ test('events tell of spill, empty and reclaim, also through diagnostics_channel'
 	t.true(reclaimed.segments > 0);
 	t.true(reclaimed.bytes > 0);
 	await queue.close();
+	await nextTurn();
 	for (const name of names) {
 		t.true(published.includes(`disq:${name}`), name);
-		unsubscribe(`disq:${name}`, listener);
+		diagnostics.unsubscribe(`disq:${name}`, listener);
 	}
+});
+
+test('no listener and no subscriber is told of an event in the middle of an operation', async t => {
+	const queue = await openQueue<number>(t, {maxSize: 1, overflow: 'dropNewest'});
+	const told: string[] = [];
+	const listen = (message: unknown) => {
+		if ((message as {queue: unknown}).queue === queue) {
+			told.push('subscriber');
+		}
+	};
+	diagnostics.subscribe('disq:drop', listen);
+	t.teardown(() => diagnostics.unsubscribe('disq:drop', listen));
+	queue.on('drop', () => told.push('listener'));
+	queue.putNowait(0);
+	queue.putNowait(1);
+	t.is(queue.stats().dropped, 1);
+	t.deepEqual(told, []);
+	await nextTurn();
+	t.deepEqual(told, ['subscriber', 'listener']);
 });
 
 test('stats count what was put, done and written, and tell the age of the oldest record', async t => {
