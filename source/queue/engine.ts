@@ -90,7 +90,7 @@ export class Engine<T> {
 			cacheBytes,
 			blockBytes,
 			headShare: durability === 'spill' ? 0.5 : 1,
-			dropped: error => this.#emit('error', error as Error),
+			dropped: (error, count) => this.#lost(error, count),
 		});
 		this.limits = new Limits(this.store, log, {...options, dropped: drop => this.#drop(drop)});
 		this.tasks = new Tasks(this.store);
@@ -341,6 +341,17 @@ export class Engine<T> {
 		this.#dropped += drop.count;
 		this.#emit('drop', drop);
 		this.#settled();
+	}
+
+	/** Records that cannot be encoded after all. Who waits is told later: the log is being appended to. */
+	#lost(error: Error, count: number): void {
+		this.#dropped += count;
+		this.#emit('error', error);
+		process.nextTick(() => {
+			if (!this.#isSaving) {
+				this.#settled();
+			}
+		});
 	}
 
 	/** One at a time: a device may take longer than the interval. */

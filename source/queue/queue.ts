@@ -23,7 +23,7 @@ export type QueueStats = {
 	/** Records put, and records done, since the queue was opened; those dropped or dead-lettered are not counted as done. */
 	put: number;
 	done: number;
-	/** Records dropped by `overflow`, or for want of a dead-letter queue, since then. */
+	/** Records dropped by `overflow`, for want of a dead-letter queue, or since they could not be encoded after all, since then. */
 	dropped: number;
 	/** Records moved to the dead-letter queue since then. */
 	deadLettered: number;

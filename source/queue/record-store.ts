@@ -22,8 +22,8 @@ export type StoreOptions = {
 	headShare: number;
 	/** Bound of a block in bytes. */
 	blockBytes: number;
-	/** Told of a record that cannot be encoded although it was accepted, and so is lost. */
-	dropped(error: QueueRecordError): void;
+	/** Told of a record that cannot be encoded although it was accepted, and how many are lost: none if a consumer has it. */
+	dropped(error: QueueRecordError, count: number): void;
 };
 
 /** How a take may come by records that are on disk: only if they were read ahead, or by reading them in this turn. */

@@ -9,10 +9,10 @@ export const maxBlockRecords = 512;
 /** Moves records that are in memory only to the log, oldest first, and keeps in memory those that are next. */
 export class Spill<T> {
 	readonly #held: Held<T>;
-	/** Told of a record that cannot be encoded although it was accepted, and so is lost. */
-	readonly #dropped: (error: QueueRecordError) => void;
+	/** Told of a record that cannot be encoded although it was accepted, and how many are lost: none if a consumer has it. */
+	readonly #dropped: (error: QueueRecordError, count: number) => void;
 
-	constructor(held: Held<T>, dropped: (error: QueueRecordError) => void) {
+	constructor(held: Held<T>, dropped: (error: QueueRecordError, count: number) => void) {
 		this.#held = held;
 		this.#dropped = dropped;
 	}
@@ -66,7 +66,7 @@ export class Spill<T> {
 				return;
 			}
 
-			this.#dropUnencodable(error);
+			this.#dropUnencodable(error, records.length);
 		}
 
 		tail.drop(records.length);
@@ -80,16 +80,16 @@ export class Spill<T> {
 			lease.sequence = block.firstSequence - lease.done;
 			log.reader.pass(block);
 		} catch (error) {
-			this.#dropUnencodable(error);
+			this.#dropUnencodable(error, 0);
 			lease.isUnencodable = true;
 		}
 	}
 
-	#dropUnencodable(error: unknown): void {
+	#dropUnencodable(error: unknown, count: number): void {
 		if (!(error instanceof QueueRecordError)) {
 			throw error;
 		}
 
-		this.#dropped(error);
+		this.#dropped(error, count);
 	}
 }

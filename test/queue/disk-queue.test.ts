@@ -468,10 +468,30 @@ test('a record changed after its put so that it cannot be encoded is lost alone,
 	await queue.put({id: 4});
 	await queue.sync();
 	t.is(((await error) as unknown as Error & {code: string}).code, 'QUEUE_RECORD');
+	t.is(queue.stats().dropped, 1);
 	t.deepEqual(
 		(await drain(queue)).map(({id}) => id),
 		[0, 2, 3, 4],
 	);
+});
+
+test('nobody waits for a record that cannot be encoded any more', async t => {
+	const queue = await openQueue<object>(t);
+	const record = {};
+	await queue.put(record);
+	Object.defineProperty(record, 'extra', {
+		enumerable: true,
+		get() {
+			throw new Error('not now');
+		},
+	});
+	const error = pEvent(queue, 'error' as never, {rejectionEvents: []});
+	const joined = queue.join({timeout: 10_000});
+	const emptied = pEvent(queue, 'empty' as never, {rejectionEvents: [], timeout: 10_000});
+	await queue.sync();
+	await Promise.all([joined, emptied]);
+	t.is(((await error) as unknown as Error & {code: string}).code, 'QUEUE_RECORD');
+	t.like(queue.stats(), {size: 0, inFlight: 0, dropped: 1, done: 0});
 });
 
 test('a codec of the caller is used, named in the file, and asked for again', async t => {
