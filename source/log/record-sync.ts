@@ -2,6 +2,7 @@ import {QueueStorageError} from '../errors.ts';
 import type {Checkpoint} from '../format/checkpoint.ts';
 import type {Storage} from '../storage.ts';
 import type {LogFigures} from './log-figures.ts';
+import {isSyncPutOff} from './passing-failure.ts';
 import type {Segment} from './segment.ts';
 import type {SegmentList} from './segment-list.ts';
 import type {SegmentWriter} from './segment-writer.ts';
@@ -46,7 +47,7 @@ export class RecordSync {
 
 	/**
 	 * Forces all appended records to the device: from here on they survive a power cut. After a failure `appendAgain` may
-	 * rewind the log and append again what was lost, which is forced in its place.
+	 * rewind the log and append again what was lost, which is forced in its place; not where the sync was only put off.
 	 */
 	async syncRecords(appendAgain?: () => void): Promise<void> {
 		while (this.#syncing) {
@@ -92,7 +93,7 @@ export class RecordSync {
 		try {
 			await this.#syncDirty();
 		} catch (error) {
-			if (!appendAgain) {
+			if (!appendAgain || isSyncPutOff(error)) {
 				throw error;
 			}
 

@@ -241,7 +241,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 
 	/**
 	 * Forces all appended records to the device: from here on they survive a power cut. After a failure `appendAgain` may
-	 * rewind the log and append again what was lost, which is forced in its place.
+	 * rewind the log and append again what was lost, which is forced in its place; not where the sync was only put off.
 	 */
 	async syncRecords(appendAgain?: () => void): Promise<void> {
 		await this.#recordSync.syncRecords(appendAgain);

@@ -1,12 +1,10 @@
-import {type QueueError, QueueFullError, QueueRecordError, QueueStorageError} from '../errors.ts';
+import {type QueueError, QueueFullError, QueueRecordError} from '../errors.ts';
+import {isPassingFailure, systemError} from '../log/passing-failure.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
-
-/** Failures that pass by themselves: no room on the device or in a quota, no descriptor or memory left. */
-const passing = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']);
 
 /** Whether what could not be appended may be tried again later. */
 export function isPassing(error: unknown): error is QueueError {
-	return error instanceof QueueFullError || passing.has(storageCode(error)!);
+	return error instanceof QueueFullError || isPassingFailure(error);
 }
 
 /**
@@ -14,14 +12,10 @@ export function isPassing(error: unknown): error is QueueError {
  * more than the room there is, and the log has nothing left that could make some. Undefined if fewer would not go either.
  */
 export function fewerToAppend<T>(error: unknown, records: number, log: SegmentLog<T>): number | undefined {
-	const code = storageCode(error);
+	const code = systemError(error)?.code;
 	const isWorthwhile =
 		error instanceof QueueRecordError ||
 		code === 'EFBIG' ||
 		((code === 'ENOSPC' || code === 'EDQUOT') && log.segments.length === 0);
 	return isWorthwhile && records > 1 ? records >> 1 : undefined;
-}
-
-function storageCode(error: unknown): string | undefined {
-	return error instanceof QueueStorageError ? (error.cause as NodeJS.ErrnoException | undefined)?.code : undefined;
 }

@@ -1,5 +1,6 @@
 import {QueueFullError, QueueRecordError, QueueStorageError} from '../errors.ts';
 import {blockHeaderBytes} from '../format/block.ts';
+import {isSyncPutOff} from '../log/passing-failure.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
 import {type Admission, isTaken, type Put, type PutLine} from './admission.ts';
 import {fewerToAppend} from './append-failure.ts';
@@ -36,6 +37,8 @@ export class LogAdmission<T> implements Admission<T> {
 	/** Blocks appended and not yet on the device, to be appended again if they cannot get there; and their sequence. */
 	readonly #unsynced: T[][] = [];
 	#unsyncedFrom = 0;
+	/** A group that is appended, and whose sync was put off. */
+	#waiting: Group<T> | undefined;
 
 	constructor(
 		store: RecordStore<T>,
@@ -63,7 +66,7 @@ export class LogAdmission<T> implements Admission<T> {
 
 	/** In this turn, unless there is a sync to wait for. */
 	admit(): void | Promise<void> {
-		const group = this.#appendGroup();
+		const group = this.#waiting ?? this.#appendGroup();
 		if (this.isDue) {
 			return this.#syncAndSettle(group);
 		}
@@ -72,8 +75,13 @@ export class LogAdmission<T> implements Admission<T> {
 	}
 
 	async finish(): Promise<void> {
-		while (this.#line.length > 0 || this.isDue) {
-			await this.admit();
+		try {
+			while (this.#line.length > 0 || this.isDue) {
+				await this.admit();
+			}
+		} catch (error) {
+			this.#waiting && reject(this.#waiting, error);
+			throw error;
 		}
 	}
 
@@ -180,18 +188,28 @@ export class LogAdmission<T> implements Admission<T> {
 	/**
 	 * Forces a group to the device: from here on it survives a power cut. A sync that fails is not tried again on that
 	 * file; the records, still in memory, go to a fresh segment. Failing there too, for whatever reason, the group's puts
-	 * reject and writing ends: consumers may have been given those records, so their sequences must not go to others.
+	 * reject and writing ends: consumers may have been given those records, so their sequences must not go to others. One
+	 * that was put off is tried again, before anything else is appended.
 	 */
 	async #syncAndSettle(group: Group<T>): Promise<void> {
+		let isInLog = true;
+		const appendAgain = () => {
+			isInLog = false;
+			this.#appendAgain();
+			isInLog = true;
+		};
+		this.#waiting = undefined;
 		try {
-			await this.#sync();
+			await this.#sync(appendAgain);
 		} catch (cause) {
-			const advice = 'Nothing more is written. Open the queue again when the device is in order.';
-			const error = new QueueStorageError('append again, after a failed sync, to', this.#log.directory, cause, advice);
-			for (const waiter of group.waiters) {
-				waiter.reject(error);
+			if (isInLog && isSyncPutOff(cause)) {
+				this.#waiting = group;
+				throw cause;
 			}
 
+			const advice = 'Nothing more is written. Open the queue again when the device is in order.';
+			const error = new QueueStorageError('append again, after a failed sync, to', this.#log.directory, cause, advice);
+			reject(group, error);
 			throw error;
 		}
 
@@ -199,10 +217,10 @@ export class LogAdmission<T> implements Admission<T> {
 		settle(group.error instanceof QueueFullError ? {...group, error: undefined} : group);
 	}
 
-	async #sync(): Promise<void> {
+	async #sync(appendAgain: () => void): Promise<void> {
 		let covered = this.#unsynced.length;
 		await this.#log.syncRecords(() => {
-			this.#appendAgain();
+			appendAgain();
 			covered = this.#unsynced.length;
 		});
 		for (const records of this.#unsynced.splice(0, covered)) {
@@ -223,6 +241,12 @@ export class LogAdmission<T> implements Admission<T> {
 		for (const records of this.#unsynced) {
 			this.#store.append(records, false);
 		}
+	}
+}
+
+function reject<T>({waiters}: Group<T>, error: unknown): void {
+	for (const waiter of waiters) {
+		waiter.reject(error);
 	}
 }
 

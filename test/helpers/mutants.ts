@@ -36,8 +36,8 @@ export const mutants: readonly Mutant[] = [
 		edits: [
 			{
 				file: 'queue/log-admission.ts',
-				find: 'try {\n\t\t\tawait this.#sync();',
-				replace: 'try {\n\t\t\tvoid this.#sync();',
+				find: 'try {\n\t\t\tawait this.#sync(appendAgain);',
+				replace: 'try {\n\t\t\tvoid this.#sync(appendAgain);',
 			},
 		],
 		killers: ['reliability/crash-states'],

@@ -294,6 +294,78 @@ test('fsync: a put resolves after its records and their directory entry are on t
 	t.deepEqual(operations, ['write', 'sync']);
 });
 
+type Scarcity = {storage: Storage; state: {isScarce: boolean; refused: number}};
+
+/** A file system that has no descriptor left to sync a directory, or a sealed segment, while `isScarce`. */
+function scarceStorage(what: 'the directory' | 'a sealed segment'): Scarcity {
+	const state = {isScarce: false, refused: 0};
+	const refuse = (isIt: boolean) => {
+		if (state.isScarce && isIt) {
+			state.refused++;
+			throw systemError('EMFILE', 'open');
+		}
+	};
+	const storage: Storage = {
+		...fileSystem,
+		open(path, how) {
+			refuse(what === 'a sealed segment' && how === 'update');
+			return fileSystem.open(path, how);
+		},
+		async syncDirectory(path) {
+			refuse(what === 'the directory');
+			await fileSystem.syncDirectory(path);
+		},
+	};
+	return {storage, state};
+}
+
+for (const [what, options, records] of [
+	['the directory', {}, 1],
+	['a sealed segment', {segmentBytes: 4096}, 2000],
+] as const) {
+	test(`fsync: puts wait while there is no descriptor to sync ${what} by, and nothing is appended again`, async t => {
+		const {storage, state} = scarceStorage(what);
+		const queue = await openQueue<number>(t, withStorage(storage, {durability: 'fsync', ...options}));
+		const full = pEvent(queue, 'full' as never);
+		state.isScarce = true;
+		let isPut = false;
+		const put = Promise.all(range(0, records).map(record => queue.put(record))).then(() => {
+			isPut = true;
+		});
+		const cause = ((await full) as unknown as Error).cause as NodeJS.ErrnoException;
+		t.is(cause.code, 'EMFILE');
+		t.false(isPut);
+		queue.putNowait(records);
+		const later = queue.put(records + 1);
+		const resumed = pEvent(queue, 'resume' as never);
+		while (state.refused < 3) {
+			await nextTurn();
+		}
+
+		t.false(isPut);
+		state.isScarce = false;
+		await Promise.all([put, later, resumed]);
+		await queue.close();
+		const again = await openQueue<number>(t, {}, queue.directory);
+		t.is(again.recovery.isClean, true);
+		t.is(again.stats().nextSequence, records + 2);
+		t.deepEqual(await drain(again), range(0, records + 2));
+	});
+}
+
+test('fsync: a put that waits for a descriptor rejects when the queue is closed without one, and its record is there', async t => {
+	const {storage, state} = scarceStorage('the directory');
+	const queue = await openQueue<number>(t, withStorage(storage, {durability: 'fsync'}));
+	state.isScarce = true;
+	const full = pEvent(queue, 'full' as never);
+	const put = t.throwsAsync(queue.put(1), {code: 'QUEUE_STORAGE', message: /EMFILE/});
+	await full;
+	await t.throwsAsync(queue.close(), {code: 'QUEUE_STORAGE'});
+	await put;
+	state.isScarce = false;
+	t.deepEqual(await drain(await openQueue<number>(t, {}, queue.directory)), [1]);
+});
+
 test('fsync: a failed sync is not retried on its file; the records go to a fresh one', async t => {
 	const {storage, fail, synced, failed} = failingStorage();
 	const directory = temporaryDirectory(t);
