@@ -8,6 +8,9 @@ import {SinkProgress} from './sink-progress.ts';
 /** How often it is looked into what is done, in milliseconds: what a kill redelivers is bounded by it. */
 const confirmInterval = 100;
 
+/** How often a sink that a closing queue waits for may be found without progress: two seconds. */
+const maxIdle = 20;
+
 export type AcknowledgementOptions<T> = {
 	/** Counts what the stream takes in and gives out. */
 	meter: Meter;
@@ -82,13 +85,17 @@ export class Acknowledgement<T> {
 	}
 
 	/**
-	 * Waits until the sinks have confirmed all that was given, or failed: after a regular end they are still at work.
-	 * Rejects with the reason soon after it is aborted.
+	 * Waits until the sinks have confirmed all that was given, or failed: after a regular end they are still at work. Once
+	 * aborted it waits for those only that go on confirming.
 	 */
 	async awaitSinks(given: number, signal: AbortSignal): Promise<void> {
 		for (const progress of this.#sinks) {
-			while (progress.isBehind(given)) {
-				signal.throwIfAborted();
+			let confirmed = 0;
+			let idle = 0;
+			while (progress.isBehind(given) && idle < maxIdle) {
+				const isIdle = signal.aborted && progress.confirmed(given) === confirmed;
+				idle = isIdle ? idle + 1 : 0;
+				confirmed = progress.confirmed(given);
 				await pEvent(progress.sink, ['drain', 'finish', 'close'], {
 					rejectionEvents: [],
 					timeout: confirmInterval,

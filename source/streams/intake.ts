@@ -19,7 +19,7 @@ export interface Intake<T, Run> {
 	addSink(sink: Writable): void;
 	/** Says that a sink, or all of them, are given no more. */
 	endSinks(sink: unknown, given: number): void;
-	/** Waits until the sinks have confirmed all they were given, or failed. Rejects when aborted. */
+	/** Waits until the sinks have confirmed all they were given, or failed. Once aborted it waits for those only that go on confirming. */
 	awaitSinks(given: number, signal: AbortSignal): Promise<void>;
 	/** Gives back what is not done. */
 	close(given: number): void;

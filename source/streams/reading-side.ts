@@ -39,8 +39,8 @@ export class ReadingSide<T> {
 	#pulling: Promise<void> | undefined;
 	/** Aborted when the stream is destroyed: it takes nothing more. */
 	readonly #gone = new AbortController();
-	/** Aborted when the queue closes before everything is done: the sinks are waited for no longer. */
-	readonly #brokenOff = new AbortController();
+	/** Aborted when the queue closes before everything is done: a sink that is stuck is not waited for. */
+	readonly #closing = new AbortController();
 
 	constructor(stream: Outlet, options: ReadingOptions) {
 		this.#stream = stream;
@@ -111,9 +111,8 @@ export class ReadingSide<T> {
 		await undefined;
 		this.#intake.confirm(this.#meter.given);
 		if (this.#intake.isHolding) {
-			const closed = new QueueClosedError('read on', this.#queue!.directory);
-			this.#brokenOff.abort(closed);
-			this.#stream.destroy(closed);
+			this.#closing.abort();
+			this.#stream.destroy(new QueueClosedError('read on', this.#queue!.directory));
 		}
 	}
 
@@ -160,11 +159,11 @@ export class ReadingSide<T> {
 		}
 	}
 
-	/** Lets go of sinks and queue. After a regular end the sinks are still at work; the stream fails if the queue closes first. */
+	/** Lets go of sinks and queue. After a regular end the sinks are still at work. */
 	async #giveBack(given: number): Promise<void> {
 		try {
 			await this.#pulling;
-			await (this.#stream.readableEnded ? this.#intake.awaitSinks(given, this.#brokenOff.signal) : undefined);
+			await (this.#stream.readableEnded ? this.#intake.awaitSinks(given, this.#closing.signal) : undefined);
 		} finally {
 			this.#forget?.();
 			this.#intake.close(given);
