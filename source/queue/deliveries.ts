@@ -37,12 +37,17 @@ export type DeliveriesOptions<T> = {
 	failed(error: unknown): void;
 };
 
+/** Records that come back together, after a delay in milliseconds. */
+type Returning<T> = {delay: number; leases: Array<Lease<T>>};
+
 /** What consumers hold of a queue: gives out deliveries, and settles them and the leases of streams. */
 export class Deliveries<T> implements DeliveryOwner<T> {
 	readonly #store: RecordStore<T>;
 	readonly #options: DeliveriesOptions<T>;
 	readonly #deadLetters: DeadLetters<T>;
 	readonly #delays = new Set<NodeJS.Timeout>();
+	/** Those given back just now: what follows at once with the same delay comes back with them, as a batch that failed does. */
+	#returning: Returning<T> | undefined;
 	#deadLettered = 0;
 	/** From here on nothing is settled any more: what is not done comes back at the next open. */
 	#isOver = false;
@@ -182,19 +187,32 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 
 	#returnLater(lease: Lease<T>, delay: number): void {
 		this.#store.giveBack(lease, 'delayed');
-		this.#returnAfter(lease, delay);
+		if (this.#returning?.delay !== delay) {
+			const returning = {delay, leases: []};
+			this.#returning = returning;
+			this.#returnAfter(returning);
+			queueMicrotask(() => {
+				this.#returning = undefined;
+			});
+		}
+
+		this.#returning.leases.push(lease);
 	}
 
-	#returnAfter(lease: Lease<T>, delay: number): void {
+	#returnAfter({delay, leases}: Returning<T>): void {
 		const timer = setTimeout(
 			() => {
 				this.#delays.delete(timer);
 				if (delay > maxDelay) {
-					this.#returnAfter(lease, delay - maxDelay);
-				} else {
-					this.#store.giveBack(lease);
-					this.#options.returned();
+					this.#returnAfter({delay: delay - maxDelay, leases});
+					return;
 				}
+
+				for (const lease of leases) {
+					this.#store.giveBack(lease);
+				}
+
+				this.#options.returned();
 			},
 			Math.min(delay, maxDelay),
 		);

@@ -27,11 +27,7 @@ export type BatchOptions = {
 	maxRecords?: number | undefined;
 	/** Estimated bytes, from 1 up; one record may exceed it. @default Infinity */
 	maxBytes?: number | undefined;
-	/**
-	 * How long the first record waits for more, in milliseconds, from 0 up. One that comes again may wait 10 more, for those
-	 * that failed with it.
-	 * @default 0
-	 */
+	/** How long the first record waits for more, in milliseconds, from 0 up. @default 0 */
 	maxWait?: number | undefined;
 };
 
@@ -126,12 +122,6 @@ const defaultDelay = 1000;
 /** How long each record of a failed batch waits. Those that wait equally long come back as one batch. */
 type Delays<T> = (error: unknown, batch: ReadonlyArray<Delivery<T>>) => number[];
 
-/**
- * How long a record that comes again waits for those that failed with it, in milliseconds: each has a timer of its own, and
- * timers that are set in one turn may be due in two.
- */
-const reunionTime = 10;
-
 type Consumption<T> = {
 	collector: BatchCollector<T>;
 	handle: Handler<T>;
@@ -209,12 +199,8 @@ class BatchCollector<T> {
 
 		const batch = this.#spare ? [this.#spare] : await this.#receive();
 		this.#spare = undefined;
-		const [first] = batch;
-		const {maxBytes, maxWait} = this.#limits;
-		if (first && Number.isFinite(maxBytes)) {
-			await this.#fill(batch, Math.max(maxWait, first.attempts > 1 ? reunionTime : 0));
-		} else if (first && first.attempts > 1) {
-			await this.#fill(batch, reunionTime);
+		if (Number.isFinite(this.#limits.maxBytes) && batch.length > 0) {
+			await this.#fill(batch);
 		}
 
 		return batch;
@@ -238,9 +224,9 @@ class BatchCollector<T> {
 	}
 
 	/** Adds deliveries until a limit is reached. Late, aborted or over, the batch is what it is; the next one tells. */
-	async #fill(batch: Array<Delivery<T>>, wait: number): Promise<void> {
-		const {maxRecords, maxBytes} = this.#limits;
-		const deadline = performance.now() + wait;
+	async #fill(batch: Array<Delivery<T>>): Promise<void> {
+		const {maxRecords, maxBytes, maxWait} = this.#limits;
+		const deadline = performance.now() + maxWait;
 		let bytes = estimateBytes(batch[0]!.record);
 		while (batch.length < maxRecords && bytes < maxBytes) {
 			const timeout = Math.max(0, deadline - performance.now());
