@@ -5,9 +5,13 @@ import {type Delivery, DiskQueue, type DiskQueueOptions, type Durability, QueueE
 import {type FaultyStorage, faultyStorage} from './faulty-storage.ts';
 import type {Ledger} from './ledger.ts';
 import type {NumberedRecord} from './numbered-record.ts';
+import {nextTurn} from './queues.ts';
 import {copyDirectory} from './temporary-directory.ts';
 
 export type Numbered = DiskQueue<NumberedRecord>;
+
+/** In so many turns of the event loop everything settles that no failing call holds up. */
+const turnsToSettle = 20;
 
 type RunOptions = {
 	directory: string;
@@ -109,7 +113,7 @@ export class FaultRun {
 		const puts = this.ledger.next(count).map(async record => {
 			const options = this.#patience();
 			try {
-				await this.#tracked(`put ${record.id}`, queue.put(record, options));
+				await this.#tracked(queue, `put ${record.id}`, queue.put(record, options));
 				this.#accept([record]);
 			} catch (error) {
 				this.checkError(`put ${record.id}`, error);
@@ -124,7 +128,7 @@ export class FaultRun {
 	async putMany(queue: Numbered, count: number): Promise<void> {
 		const records = this.ledger.next(count);
 		const isPut = await this.attempt(`putMany from ${records[0]!.id}`, async () => {
-			await queue.putMany(records, this.#patience());
+			await this.#orClose(queue, queue.putMany(records, this.#patience()));
 			return true;
 		});
 		if (isPut) {
@@ -164,7 +168,8 @@ export class FaultRun {
 	}
 
 	async receive(queue: Numbered, max: number): Promise<Array<Delivery<NumberedRecord>>> {
-		const deliveries = (queue.size > 0 && (await this.attempt('receive', () => queue.receiveMany(max)))) || [];
+		const deliveries =
+			(queue.size > 0 && (await this.attempt('receive', () => queue.receiveMany(max, this.#patience())))) || [];
 		this.ledger.take(
 			deliveries.map(({record}) => record),
 			'waiting',
@@ -208,17 +213,12 @@ export class FaultRun {
 			told instanceof QueueError && told.code === 'QUEUE_STORAGE'
 				? told.cause instanceof Error && /injected|took nothing/.test(told.cause.message)
 				: false;
-		const isFair =
-			code === 'ABORT_ERR'
-				? this.#isForGood
-				: error instanceof QueueError &&
-					/^(?:Cannot|No) .{20}/.test(message) &&
-					message.includes(basename(this.directory)) &&
-					(code === 'QUEUE_STORAGE'
-						? isTold(error)
-						: code === 'QUEUE_FULL'
-							? isTold(cause)
-							: code === 'QUEUE_SHUT_DOWN');
+		const isFair = ['ABORT_ERR', 'QUEUE_EMPTY', 'QUEUE_CLOSED'].includes(code!)
+			? this.#isForGood
+			: error instanceof QueueError &&
+				/^(?:Cannot|No) .{20}/.test(message) &&
+				message.includes(basename(this.directory)) &&
+				(code === 'QUEUE_STORAGE' ? isTold(error) : code === 'QUEUE_FULL' ? isTold(cause) : code === 'QUEUE_SHUT_DOWN');
 		if (!isFair) {
 			this.problems.push(`${what}: ${code} ${message}; cause ${(cause as Error | undefined)?.message}`);
 		}
@@ -228,16 +228,46 @@ export class FaultRun {
 		this.ledger.note(records, this.durability === 'spill' ? 'accepted' : 'safe');
 	}
 
-	async #tracked(what: string, promise: Promise<void>): Promise<void> {
+	async #tracked(queue: Numbered, what: string, put: Promise<void>): Promise<void> {
 		this.pending.add(what);
 		try {
-			await promise;
+			await this.#orClose(queue, put);
 		} finally {
 			this.pending.delete(what);
 		}
 	}
 
-	/** How long a put waits. Once a fault that does not end is known, it waits no more. */
+	/** Aborted once a fault that does not end leaves no room. */
+	get givenUp(): AbortSignal {
+		return this.#giveUp.signal;
+	}
+
+	/** Waits for a put. One that is in the log waits for a sync, however long that is put off: only a close gives it up. */
+	async #orClose(queue: Numbered, put: Promise<void>): Promise<void> {
+		let isSettled = false;
+		const settled = put.finally(() => {
+			isSettled = true;
+		});
+		const closeIfStuck = async () => {
+			for (let turn = 0; turn < turnsToSettle && !isSettled; turn++) {
+				await nextTurn();
+			}
+
+			if (!isSettled) {
+				await this.close(queue);
+			}
+		};
+		const onAbort = () => void closeIfStuck();
+		const {signal} = this.#giveUp;
+		signal.addEventListener('abort', onAbort);
+		try {
+			await settled;
+		} finally {
+			signal.removeEventListener('abort', onAbort);
+		}
+	}
+
+	/** How long a put or a delivery waits. Once a fault that does not end is known, it waits no more. */
 	#patience(): {signal?: AbortSignal; timeout?: number} {
 		if (!this.#isForGood) {
 			return {};

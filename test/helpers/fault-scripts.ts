@@ -102,7 +102,7 @@ const queueScripts: Script[] = [
 	}),
 	withQueue('a start over damage', 'damaged', async (queue, run) => {
 		await run.put(queue, 5);
-		queue.shutdown();
+		await run.attempt('shutdown', () => queue.shutdown());
 		await run.drain(queue);
 	}),
 	withQueue('an iteration that is left', 'clean', async (queue, run) => {
@@ -119,11 +119,15 @@ const queueScripts: Script[] = [
 	}),
 	withQueue('a consumer', 'clean', async (queue, run) => {
 		await run.put(queue, 3);
-		queue.shutdown();
+		await run.attempt('shutdown', () => queue.shutdown());
 		await run.attempt('consume', () =>
-			consume(queue, record => {
-				run.ledger.take([record]);
-			}),
+			consume(
+				queue,
+				record => {
+					run.ledger.take([record]);
+				},
+				{signal: run.givenUp},
+			),
 		);
 	}),
 ];
