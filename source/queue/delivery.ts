@@ -47,7 +47,8 @@ export class QueueDelivery<T> implements Delivery<T> {
 
 	reject(reason = 'rejected'): void {
 		this.#settle('reject', 'rejected');
-		this.#owner.reject(this.#lease, String(reason));
+		// A lone surrogate, as in a message that was cut, no dead-letter queue would take.
+		this.#owner.reject(this.#lease, String(reason).toWellFormed());
 	}
 
 	/** Gives it back as if it had not been delivered: nobody has seen it. @internal */

@@ -783,3 +783,12 @@ test('dropOldest waits where what it would drop cannot be read, and goes on when
 	await put;
 	t.deepEqual(await drain(again), range(1, 101));
 });
+
+test('a reason that is cut within a character is no reason to keep a record from the dead-letter queue', async t => {
+	const deadLetter = await openQueue<DeadLetter<number>>(t);
+	const queue = await openQueue<number>(t, {deadLetter});
+	await queue.put(1);
+	(await queue.receive()).reject('cut \ud83d');
+	await queue.join({timeout: 60_000});
+	t.is((await deadLetter.get()).reason, 'cut \ufffd');
+});
