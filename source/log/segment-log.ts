@@ -154,9 +154,9 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		return this.#progress.isDue;
 	}
 
-	/** Whether files are about to be removed. */
+	/** Whether files are to be removed, by a reclaim under way or the next one. */
 	get isMakingRoom(): boolean {
-		return this.#reclaiming !== undefined && this.#segments.firstBefore(this.doneSequence) !== undefined;
+		return this.#segments.firstBefore(this.doneSequence) !== undefined;
 	}
 
 	/** How many more records are done than the checkpoint says. */
