@@ -13,7 +13,7 @@ import {
 import type {Storage} from '../storage.ts';
 import {readUpTo, withFile} from './transfer.ts';
 
-export type FoundSegment = {firstSequence: number; path: string; bytes: number};
+export type FoundSegment = {firstSequence: number; salt: number; path: string; bytes: number};
 
 /**
  * The segments of a directory in order. Other names are not ours, and left alone. What has a name of ours and is not
@@ -24,10 +24,10 @@ export type FoundSegment = {firstSequence: number; path: string; bytes: number};
 export function listSegments(directory: string, storage: Storage): FoundSegment[] {
 	const found: FoundSegment[] = [];
 	for (const name of storage.list(directory)) {
-		const firstSequence = parseSegmentFileName(name);
+		const place = parseSegmentFileName(name);
 		const path = join(directory, name);
-		if (firstSequence !== undefined) {
-			found.push({firstSequence, path, bytes: checkKind(path, 'file', storage).bytes});
+		if (place) {
+			found.push({...place, path, bytes: checkKind(path, 'file', storage).bytes});
 		} else if (name === checkpointFileName) {
 			checkLinks(path, storage);
 		} else if (name === quarantineDirectoryName) {
@@ -36,12 +36,23 @@ export function listSegments(directory: string, storage: Storage): FoundSegment[
 	}
 
 	found.sort((a, b) => a.firstSequence - b.firstSequence);
+	checkSequences(found);
 	const last = found.at(-1);
 	if (last) {
 		checkLinks(last.path, storage);
 	}
 
 	return found;
+}
+
+/** No two segments begin with the same sequence: which of them has its records cannot be told. */
+function checkSequences(found: FoundSegment[]): void {
+	for (const [index, {path, firstSequence}] of found.entries()) {
+		if (firstSequence === found[index + 1]?.firstSequence) {
+			const what = `one of two segments from sequence ${firstSequence}`;
+			throw notOurs(path, 'EEXIST', what, 'Nothing was changed. Move the one away that was put there.');
+		}
+	}
 }
 
 /** Checks what a name is, and gives more of it. */
@@ -116,11 +127,11 @@ function readQueueId({path}: FoundSegment, codecName: string, storage: Storage):
 }
 
 /** Whether the first block of a segment says, by its checksum, that it is of a queue, whatever the header says. */
-export function holdsBlockOf(queueId: Buffer, {path, firstSequence}: FoundSegment, storage: Storage): boolean {
+export function holdsBlockOf(queueId: Buffer, {path, ...place}: FoundSegment, storage: Storage): boolean {
 	const bytes = withFile(path, storage, descriptor =>
 		readUpTo(storage, descriptor, segmentHeaderBytes, blockHeaderBytes),
 	);
-	return !(decodeBlockHeader(bytes, 0, segmentIdentity({queueId, firstSequence})) instanceof Mismatch);
+	return !(decodeBlockHeader(bytes, 0, segmentIdentity({queueId, ...place})) instanceof Mismatch);
 }
 
 export function refuseNewer(path: string, read: {version: number} | Mismatch | undefined): void {

@@ -90,9 +90,9 @@ function endsAsClosed({segments, checkpoint, queueId, nextSequence, storage}: Re
 }
 
 /** Why a segment is not one of this queue and under its name; undefined if it is. */
-function findMisplaced({path, firstSequence}: Segment, queueId: Buffer, storage: Storage): Mismatch | undefined {
+function findMisplaced({path, firstSequence, salt}: Segment, queueId: Buffer, storage: Storage): Mismatch | undefined {
 	const header = readHeader(path, storage);
-	return header instanceof Mismatch ? header : checkSegmentPlace(header, {queueId, firstSequence});
+	return header instanceof Mismatch ? header : checkSegmentPlace(header, {queueId, firstSequence, salt});
 }
 
 /** Cuts the last segment behind its last whole block, which it gives; undefined if it has none, and had none. */
@@ -115,8 +115,9 @@ async function settleLast(recovery: Recovery): Promise<ScannedEnd | undefined> {
 	const header = readHeader(last.path, storage);
 	const isHeaderLost = durable.offset === 0 && header instanceof Mismatch && header.found === 'zeros';
 	scanned.isWhole &&= isHeaderLost || !(header instanceof Mismatch);
-	const place = {...recovery, firstSequence: last.firstSequence};
-	await cut(last, {end, header: isHeaderLost ? encodeSegmentHeader(place) : undefined}, storage);
+	const {queueId, codecName} = recovery;
+	const own = encodeSegmentHeader({...last, queueId, codecName});
+	await cut(last, {end, header: isHeaderLost ? own : undefined}, storage);
 	return scanned;
 }
 
@@ -179,9 +180,11 @@ export async function removeEmpty(segment: Segment, recovery: Recovery): Promise
 }
 
 /** Whether a segment's header was being written, and did not come to its end. */
-function isBegun({path, firstSequence}: Segment, {codecName, storage}: Recovery): boolean {
+function isBegun({path, firstSequence, salt}: Segment, {codecName, storage}: Recovery): boolean {
 	const bytes = readHeaderBytes(path, storage);
-	return decodeSegmentHeader(bytes) instanceof Mismatch && isBegunSegmentHeader(bytes, {firstSequence, codecName});
+	return (
+		decodeSegmentHeader(bytes) instanceof Mismatch && isBegunSegmentHeader(bytes, {firstSequence, salt, codecName})
+	);
 }
 
 /** Moves a damaged file aside and tells of it; with `'throw'` nothing is changed. */

@@ -8,38 +8,36 @@ import type {AppendedBlock} from './segment-reader.ts';
 import {SegmentWriter} from './segment-writer.ts';
 
 /** Where the segments of a log are, and what goes into their headers. */
-export type SegmentPlace = {directory: string; queueId: Buffer; codecName: string; storage: Storage};
+export type ListPlace = {directory: string; queueId: Buffer; salt: number; codecName: string; storage: Storage};
 
 /** The segments of a log in order: the last one, the active, is appended to, the others are sealed. */
 export class SegmentList {
-	readonly #place: SegmentPlace;
+	readonly #place: ListPlace;
 	readonly #segments: Segment[];
 	#nextSequence: number;
 	/** The sequence behind the last record: lower than the next one after a power cut that took what was between. */
 	#recordsEnd: number;
 	#writer: SegmentWriter | undefined;
-	/** Whether the last segment may be gone on with: not after a crash, and not once another was begun. */
+	/** Whether the last segment may be gone on with: not once a crash has cut it, or another was begun. */
 	#isLastUsable: boolean;
 	/** Told of a segment before its file goes. */
 	readonly #leave: (segment: Segment) => void;
 
 	constructor(
-		place: SegmentPlace,
+		place: ListPlace,
 		{
 			segments,
 			nextSequence,
 			recordsEnd,
-			isClean,
-		}: Pick<Recovered, 'segments' | 'nextSequence' | 'recordsEnd'> & {
-			isClean: boolean;
-		},
+			isLastUsable,
+		}: Pick<Recovered, 'segments' | 'nextSequence' | 'recordsEnd' | 'isLastUsable'>,
 		leave: (segment: Segment) => void,
 	) {
 		this.#place = place;
 		this.#segments = segments;
 		this.#nextSequence = nextSequence;
 		this.#recordsEnd = recordsEnd;
-		this.#isLastUsable = isClean;
+		this.#isLastUsable = isLastUsable;
 		this.#leave = leave;
 	}
 
@@ -74,6 +72,11 @@ export class SegmentList {
 		return this.#writer;
 	}
 
+	/** Whether what is appended next goes into a fresh segment in any case. */
+	get isSealed(): boolean {
+		return !this.#writer && !this.#isLastUsable;
+	}
+
 	/** Whether the last segment has blocks and may be appended to. */
 	get isSealable(): boolean {
 		return this.#writer?.hasBlocks ?? (this.#isLastUsable && this.#segments.length > 0);
@@ -87,8 +90,8 @@ export class SegmentList {
 
 	/** Starts the next segment. */
 	roll(): void {
-		const {directory, queueId, codecName, storage} = this.#place;
-		const segment = segmentAt(directory, queueId, this.#nextSequence, 0);
+		const {directory, queueId, salt, codecName, storage} = this.#place;
+		const segment = segmentAt(directory, {queueId, firstSequence: this.#nextSequence, salt}, 0);
 		this.#removeFrom(segment.firstSequence);
 		const writer = SegmentWriter.create(segment, storage);
 		this.seal();
@@ -100,7 +103,7 @@ export class SegmentList {
 		// It is listed before it has its header, so that what is left of it can be removed.
 		this.#segments.push(segment);
 		this.#writer = writer;
-		writer.append([encodeSegmentHeader({queueId, firstSequence: segment.firstSequence, codecName})]);
+		writer.append([encodeSegmentHeader({...segment, queueId, codecName})]);
 	}
 
 	/** Appends a block to the active segment: from here on it survives the end of this process. All or nothing. */
@@ -153,7 +156,7 @@ export class SegmentList {
 	/** The first segment, if all its records are before a sequence, and no more can come. */
 	firstBefore(sequence: number): Segment | undefined {
 		const [first] = this.#segments;
-		const end = first?.next?.firstSequence ?? (this.#writer || this.#isLastUsable ? undefined : this.#nextSequence);
+		const end = first?.next?.firstSequence ?? (this.isSealed ? this.#nextSequence : undefined);
 		return end !== undefined && end <= sequence ? first : undefined;
 	}
 

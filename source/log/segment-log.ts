@@ -64,7 +64,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		options: SegmentLogOptions<T>,
 		{calls, checkpoint, recovered}: {calls: CallsUnderWay; checkpoint: CheckpointFile; recovered: Recovered},
 	) {
-		const {queueId, sequence, end, report, delivered, doubtful, blockOffset} = recovered;
+		const {queueId, salt, sequence, end, report, delivered, doubtful, blockOffset} = recovered;
 		const {storage} = calls;
 		this.directory = directory;
 		this.queueId = queueId;
@@ -78,8 +78,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.#calls = calls;
 		this.#checkpoint = checkpoint;
 		this.#segments = new SegmentList(
-			{directory, queueId, codecName: options.codec.name, storage},
-			{...recovered, isClean: report.isClean},
+			{directory, queueId, salt, codecName: options.codec.name, storage},
+			recovered,
 			segment => this.reader.leave(segment),
 		);
 		this.#progress = new Progress({
@@ -91,6 +91,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 				queueId,
 				blockOffset: this.reader.offsetOf(done),
 				end: this.#recordSync.end,
+				isSealed: this.#segments.isSealed,
 				doubtful: doubtful.filter(({next}) => next > Math.min(done, this.segments[0]?.firstSequence ?? done)),
 			}),
 			created: () => {

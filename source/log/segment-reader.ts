@@ -328,8 +328,8 @@ export class SegmentReader<T> {
 			throw new QueueVersionError(segment.path, header.version, formatVersion);
 		}
 
-		const {firstSequence} = segment;
-		const misplaced = checkSegmentPlace(header, {queueId: this.#log.queueId, firstSequence});
+		const {firstSequence, salt} = segment;
+		const misplaced = checkSegmentPlace(header, {queueId: this.#log.queueId, firstSequence, salt});
 		if (misplaced) {
 			return misplaced;
 		}

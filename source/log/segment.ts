@@ -2,12 +2,13 @@ import {join} from 'node:path';
 import type {BlockHeader} from '../format/block.ts';
 import type {Checkpoint} from '../format/checkpoint.ts';
 import {segmentFileName} from '../format/file-name.ts';
-import {segmentIdentity} from '../format/segment-header.ts';
+import {type SegmentPlace, segmentIdentity} from '../format/segment-header.ts';
 
 /** One file of the log, as its readers and writers share it. */
 export type Segment = {
 	readonly path: string;
 	readonly firstSequence: number;
+	readonly salt: number;
 	/** Seed of its blocks' header checksums. */
 	readonly identity: number;
 	/** Offset behind its last whole block. */
@@ -20,11 +21,13 @@ export type Segment = {
 	next: Segment | undefined;
 };
 
-export function segmentAt(directory: string, queueId: Buffer, firstSequence: number, end: number): Segment {
+export function segmentAt(directory: string, place: SegmentPlace, end: number): Segment {
+	const {firstSequence, salt} = place;
 	return {
-		path: join(directory, segmentFileName(firstSequence)),
+		path: join(directory, segmentFileName(firstSequence, salt)),
 		firstSequence,
-		identity: segmentIdentity({queueId, firstSequence}),
+		salt,
+		identity: segmentIdentity(place),
 		end,
 		isDirty: false,
 		syncedSequence: firstSequence,

@@ -11,7 +11,7 @@ import {Mismatch} from '../../source/format/mismatch.ts';
 import {segmentIdentity} from '../../source/format/segment-header.ts';
 
 const queueId = Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex');
-const identity = segmentIdentity({queueId, firstSequence: 7});
+const identity = segmentIdentity({queueId, firstSequence: 7, salt: 0});
 const place = {records: 3, firstSequence: 9, appendedAt: 1_700_000_000_000};
 const payload = Buffer.from('9301a161c3', 'hex');
 const header = encodeBlockHeader(payload, place, identity);
@@ -82,11 +82,12 @@ test('a payload with any byte changed does not check', t => {
 	t.is(cases, 5 * 3);
 });
 
-test('a block moved to another segment or another queue is refused', t => {
+test('a block moved to another segment or another queue, or of another salt, is refused', t => {
 	const places = [
-		{queueId, firstSequence: 8},
-		{queueId, firstSequence: 2 ** 40 + 7},
-		{queueId: Buffer.alloc(16, 1), firstSequence: 7},
+		{queueId, firstSequence: 8, salt: 0},
+		{queueId, firstSequence: 2 ** 40 + 7, salt: 0},
+		{queueId: Buffer.alloc(16, 1), firstSequence: 7, salt: 0},
+		{queueId, firstSequence: 7, salt: 0x1234abcd},
 	];
 	for (const place of places) {
 		const found = decodeBlockHeader(header, 0, segmentIdentity(place));
@@ -94,7 +95,7 @@ test('a block moved to another segment or another queue is refused', t => {
 		t.regex((found as Mismatch).expected, /block header checksum/);
 	}
 
-	t.is(places.length, 3);
+	t.is(places.length, 4);
 });
 
 test('zeros of any length are never a block', t => {

@@ -12,7 +12,7 @@ import {
 } from '../../source/format/segment-header.ts';
 
 const queueId = Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex');
-const header = encodeSegmentHeader({queueId, firstSequence: 7, codecName: 'msgpack'});
+const header = encodeSegmentHeader({queueId, firstSequence: 7, salt: 0, codecName: 'msgpack'});
 
 test('a segment header has these bytes', t => {
 	t.is(
@@ -23,7 +23,7 @@ test('a segment header has these bytes', t => {
 });
 
 test('a header that was begun, with zeros behind it, is told from other bytes', t => {
-	const place = {firstSequence: 7, codecName: 'msgpack'};
+	const place = {firstSequence: 7, salt: 0, codecName: 'msgpack'};
 	for (let length = 0; length <= segmentHeaderBytes; length++) {
 		t.true(isBegunSegmentHeader(Buffer.from(header).fill(0, length), place), `length ${length}`);
 		t.true(isBegunSegmentHeader(header.subarray(0, length), place), `length ${length}`);
@@ -35,10 +35,10 @@ test('a header that was begun, with zeros behind it, is told from other bytes', 
 });
 
 test('a segment header comes back', t => {
-	t.deepEqual(decodeSegmentHeader(header), {version: 1, queueId, firstSequence: 7, codecName: 'msgpack'});
+	t.deepEqual(decodeSegmentHeader(header), {version: 1, queueId, firstSequence: 7, salt: 0, codecName: 'msgpack'});
 	const longest = 'abcdefghijklmnopqrstuvwx';
-	const bytes = encodeSegmentHeader({queueId, firstSequence: Number.MAX_SAFE_INTEGER, codecName: longest});
-	t.like(decodeSegmentHeader(bytes), {firstSequence: Number.MAX_SAFE_INTEGER, codecName: longest});
+	const largest = {firstSequence: Number.MAX_SAFE_INTEGER, salt: 2 ** 32 - 1, codecName: longest};
+	t.like(decodeSegmentHeader(encodeSegmentHeader({queueId, ...largest})), largest);
 });
 
 test('a segment header with any byte changed is refused', t => {
@@ -79,17 +79,21 @@ test('a newer version is reported as such if its header checks', t => {
 	t.is((decodeSegmentHeader(newer) as SegmentHeader).version, 2);
 });
 
-test('a header is told from that of another queue or another segment', t => {
-	const place = {queueId, firstSequence: 7};
-	t.is(checkSegmentPlace(place, place), undefined);
-	t.regex(checkSegmentPlace({queueId, firstSequence: 8}, place)?.found ?? '', /^the segment from 8 /);
-	t.regex(checkSegmentPlace({queueId: Buffer.alloc(16), firstSequence: 7}, place)?.found ?? '', /queue 0{32}$/);
+test('a header is told from that of another queue, another segment or another salt', t => {
+	const place = {queueId, firstSequence: 7, salt: 0xabcd};
+	const foundFor = (change: Partial<typeof place>) => checkSegmentPlace({...place, ...change}, place)?.found ?? '';
+	t.is(checkSegmentPlace(place, {...place}), undefined);
+	t.regex(foundFor({firstSequence: 8}), /^the segment 0{19}8\.0000abcd\.log /);
+	t.regex(foundFor({salt: 0}), /^the segment 0{19}7\.log /);
+	t.regex(foundFor({queueId: Buffer.alloc(16)}), /\.0000abcd\.log of queue 0{32}$/);
 });
 
 test('every segment of every queue has its own identity', t => {
 	const places = [0, 1, 2, 2 ** 33].flatMap(firstSequence => [
-		{queueId, firstSequence},
-		{queueId: Buffer.alloc(16), firstSequence},
+		{queueId, firstSequence, salt: 0},
+		{queueId, firstSequence, salt: 1},
+		{queueId, firstSequence, salt: 2 ** 32 - 1},
+		{queueId: Buffer.alloc(16), firstSequence, salt: 0},
 	]);
-	t.is(new Set(places.map(segmentIdentity)).size, 8);
+	t.is(new Set(places.map(segmentIdentity)).size, 16);
 });

@@ -301,7 +301,7 @@ function keep(durable: Uint8Array, pending: number[], isKept: (index: number) =>
 }
 
 function foreignSegment(): Buffer {
-	const place = {queueId: Buffer.alloc(16, 7), firstSequence: 0};
+	const place = {queueId: Buffer.alloc(16, 7), firstSequence: 0, salt: 0};
 	const payload = Buffer.from('91c0', 'hex');
 	const block = encodeBlockHeader(payload, {records: 1, firstSequence: 0, appendedAt: 0}, segmentIdentity(place));
 	return Buffer.concat([encodeSegmentHeader({...place, codecName: 'msgpack'}), block, payload]);

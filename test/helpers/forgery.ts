@@ -140,7 +140,11 @@ function forgedBlock({blocks, contents}: WrittenLog, block: PlacedBlock, file: B
 	const header = file.subarray(offset, offset + blockHeaderBytes);
 	const end = offset + blockHeaderBytes + header.readUInt32LE(4);
 	header.writeUInt32LE(crc32(file.subarray(offset + blockHeaderBytes, end)), 32);
-	const identity = segmentIdentity({queueId: file.subarray(8, 24), firstSequence: Number(file.readBigUInt64LE(24))});
+	const identity = segmentIdentity({
+		queueId: file.subarray(8, 24),
+		firstSequence: Number(file.readBigUInt64LE(24)),
+		salt: file.readUInt32LE(56),
+	});
 	header.writeUInt32LE(crc32(header.subarray(0, 36), identity), 36);
 	const covered = blocks.filter(each => each.path === path && each.offset >= offset && each.offset < end);
 	const claimed = {first: Number(header.readBigUInt64LE(16)), last: 0};

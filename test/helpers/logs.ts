@@ -4,6 +4,7 @@ import {join, relative} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import type {Corruption} from '../../source/errors.ts';
 import {msgpackCodec} from '../../source/format/codec.ts';
+import {parseSegmentFileName} from '../../source/format/file-name.ts';
 import {SegmentLog, type SegmentLogOptions} from '../../source/log/segment-log.ts';
 import {fileSystem} from '../../source/storage.ts';
 
@@ -88,6 +89,17 @@ export function segmentNames(directory: string): string[] {
 	return readdirSync(directory)
 		.filter(name => name.endsWith('.log'))
 		.sort();
+}
+
+/** The sequences that the segments begin with, in order. */
+export function firstSequences(directory: string): number[] {
+	return segmentNames(directory).map(name => parseSegmentFileName(name)!.firstSequence);
+}
+
+/** Where the segment from a sequence is, whatever its salt. */
+export function segmentPath(directory: string, firstSequence: number): string {
+	const name = segmentNames(directory).find(each => parseSegmentFileName(each)?.firstSequence === firstSequence);
+	return join(directory, name!);
 }
 
 /** Every path below a directory with its kind and a hash of its content: equal before and after means untouched. */

@@ -86,6 +86,16 @@ export const mutants: readonly Mutant[] = [
 		killers: ['reliability/corruption'],
 	},
 	{
+		bug: 'a segment lost to a power cut is not told from the one written in its place',
+		edits: [{file: 'log/recovery.ts', find: 'salt: knownId ? randomInt(1, 2 ** 32) : 0', replace: 'salt: 0'}],
+		killers: ['log/recovery'],
+	},
+	{
+		bug: 'after a crash and an orderly close the last segment is gone on with',
+		edits: [{file: 'log/recovery.ts', find: 'report.isClean && !checkpoint?.isSealed', replace: 'report.isClean'}],
+		killers: ['log/recovery'],
+	},
+	{
 		bug: 'the checksum of a payload is not looked at',
 		edits: [
 			{file: 'format/block.ts', find: 'return computed === header.payloadChecksum', replace: 'return computed !== -1'},

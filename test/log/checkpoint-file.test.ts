@@ -19,7 +19,16 @@ const queueId = Buffer.alloc(16, 4);
 
 function state(sequence: number, isClosed = false): CheckpointState {
 	const end = {nextSequence: sequence, segment: 0, offset: 64};
-	return {queueId, sequence, blockOffset: 0, end, isClosed, doubtful: [], delivered: {next: sequence, runs: []}};
+	return {
+		queueId,
+		sequence,
+		blockOffset: 0,
+		end,
+		isClosed,
+		isSealed: false,
+		doubtful: [],
+		delivered: {next: sequence, runs: []},
+	};
 }
 
 function newFile(t: ExecutionContext, directory: string, storage: Storage = fileSystem): CheckpointFile {

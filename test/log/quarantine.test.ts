@@ -13,7 +13,7 @@ const queueId = Buffer.alloc(16, 9);
 const mebibyte = 1024 * 1024;
 
 test('finds a header at any offset near the border between two pieces', t => {
-	const segment = segmentAt(temporaryDirectory(t), queueId, 0, 0);
+	const segment = segmentAt(temporaryDirectory(t), {queueId, firstSequence: 0, salt: 0}, 0);
 	const header = encodeBlockHeader(Buffer.from('x'), {records: 1, firstSequence: 5, appendedAt: 0}, segment.identity);
 	let cases = 0;
 	for (let at = mebibyte - 42; at <= mebibyte + 2; at++) {
@@ -28,7 +28,7 @@ test('finds a header at any offset near the border between two pieces', t => {
 });
 
 test('finds the block with the sequence, and none that is wholly before it', t => {
-	const segment = segmentAt(temporaryDirectory(t), queueId, 0, 0);
+	const segment = segmentAt(temporaryDirectory(t), {queueId, firstSequence: 0, salt: 0}, 0);
 	const header = (firstSequence: number) =>
 		encodeBlockHeader(Buffer.from('x'), {records: 10, firstSequence, appendedAt: 0}, segment.identity);
 	const bytes = Buffer.concat([header(0), header(10), header(20)]);
@@ -44,7 +44,7 @@ test('finds the block with the sequence, and none that is wholly before it', t =
 });
 
 test('a file that got shorter is searched to its end', t => {
-	const segment = segmentAt(temporaryDirectory(t), queueId, 0, 0);
+	const segment = segmentAt(temporaryDirectory(t), {queueId, firstSequence: 0, salt: 0}, 0);
 	const header = encodeBlockHeader(Buffer.from('x'), {records: 1, firstSequence: 5, appendedAt: 0}, segment.identity);
 	writeFileSync(segment.path, Buffer.concat([Buffer.alloc(100), header]));
 	t.is(nextBlock(segment, {from: 0, to: 3 * mebibyte, sequence: 0}, fileSystem)?.offset, 100);
@@ -53,7 +53,7 @@ test('a file that got shorter is searched to its end', t => {
 
 test('a copy that goes while the quarantine is measured counts nothing', t => {
 	const directory = temporaryDirectory(t);
-	const segment = segmentAt(directory, queueId, 0, 0);
+	const segment = segmentAt(directory, {queueId, firstSequence: 0, salt: 0}, 0);
 	writeFileSync(segment.path, Buffer.alloc(200, 7));
 	quarantineBytes(segment, {from: 50, to: 150}, fileSystem);
 	t.is(quarantineSize(directory, fileSystem), 100);
@@ -62,7 +62,7 @@ test('a copy that goes while the quarantine is measured counts nothing', t => {
 });
 
 test('copies exactly the damaged bytes, once', t => {
-	const segment = segmentAt(temporaryDirectory(t), queueId, 7, 0);
+	const segment = segmentAt(temporaryDirectory(t), {queueId, firstSequence: 7, salt: 0}, 0);
 	const bytes = Buffer.from(Array.from({length: 3 * mebibyte}, (_, index) => index % 251));
 	writeFileSync(segment.path, bytes);
 	const range = {from: 1000, to: 2 * mebibyte + 77};
@@ -75,7 +75,7 @@ test('copies exactly the damaged bytes, once', t => {
 });
 
 test('a copy for which there is no room leaves nothing behind and is no error', t => {
-	const segment = segmentAt(temporaryDirectory(t), queueId, 7, 0);
+	const segment = segmentAt(temporaryDirectory(t), {queueId, firstSequence: 7, salt: 0}, 0);
 	writeFileSync(segment.path, Buffer.alloc(1000, 1));
 	const {storage, inject} = faultyStorage();
 	inject({method: 'write', code: 'ENOSPC', take: () => 300});
@@ -102,7 +102,7 @@ test('a file is put aside under a name that is free', t => {
 });
 
 test('a copy that a crash left incomplete, or one of older damage at the same place, is left; another is made beside it', t => {
-	const segment = segmentAt(temporaryDirectory(t), queueId, 0, 0);
+	const segment = segmentAt(temporaryDirectory(t), {queueId, firstSequence: 0, salt: 0}, 0);
 	writeFileSync(segment.path, Buffer.alloc(200, 7));
 	const range = {from: 50, to: 150};
 	const path = quarantineBytes(segment, range, fileSystem)!;
@@ -124,7 +124,7 @@ test('a copy that a crash left incomplete, or one of older damage at the same pl
 onUnix('a quarantine that is a link to another place, or a file, is not written to', t => {
 	const directory = temporaryDirectory(t);
 	const outside = temporaryDirectory(t);
-	const segment = segmentAt(directory, queueId, 0, 0);
+	const segment = segmentAt(directory, {queueId, firstSequence: 0, salt: 0}, 0);
 	writeFileSync(segment.path, Buffer.alloc(200, 7));
 	const places = [
 		() => symlinkSync(outside, join(directory, 'quarantine')),
@@ -144,7 +144,7 @@ onUnix('a quarantine that is a link to another place, or a file, is not written 
 });
 
 onUnix('what is not a file of ours, under the name of a copy, is neither taken for one nor replaced', t => {
-	const segment = segmentAt(temporaryDirectory(t), queueId, 0, 0);
+	const segment = segmentAt(temporaryDirectory(t), {queueId, firstSequence: 0, salt: 0}, 0);
 	const outside = join(temporaryDirectory(t), 'outside');
 	writeFileSync(segment.path, Buffer.alloc(200, 7));
 	writeFileSync(outside, Buffer.alloc(100, 7));

@@ -32,12 +32,14 @@ import {faultyStorage} from '../helpers/faulty-storage.ts';
 import {
 	appendBlocks,
 	fingerprint,
+	firstSequences,
 	numbered,
 	openLog,
 	readAll,
 	readAllSync,
 	recordsAt,
 	segmentNames,
+	segmentPath,
 	type TestRecord,
 } from '../helpers/logs.ts';
 import {onUnix} from '../helpers/platforms.ts';
@@ -170,7 +172,7 @@ test('the cut is durable before the log is used', async t => {
 for (const length of [0, 1, 8, 32, 63]) {
 	test(`${length} bytes of a header with zeros up to a page are a segment that was begun`, async t => {
 		const {directory, log: writer} = await killedLog(t);
-		const header = encodeSegmentHeader({queueId: writer.queueId, firstSequence: 14, codecName: 'msgpack'});
+		const header = encodeSegmentHeader({queueId: writer.queueId, firstSequence: 14, salt: 0, codecName: 'msgpack'});
 		writeFileSync(
 			join(directory, nameOf(14)),
 			Buffer.concat([header.subarray(0, length), Buffer.alloc(4096 - length)]),
@@ -191,16 +193,16 @@ const beginnings: Array<[string, number]> = [
 ];
 
 for (const [name, length] of beginnings) {
-	test(`a last segment of ${name} is removed, and its name used again`, async t => {
+	test(`a last segment of ${name} is removed, and its sequence used again`, async t => {
 		const {directory, log: writer} = await killedLog(t);
-		const header = encodeSegmentHeader({queueId: writer.queueId, firstSequence: 14, codecName: 'msgpack'});
+		const header = encodeSegmentHeader({queueId: writer.queueId, firstSequence: 14, salt: 0, codecName: 'msgpack'});
 		const bytes = Buffer.concat([header, Buffer.from('d15b10c5', 'hex'), Buffer.alloc(12, 1)]).subarray(0, length);
 		writeFileSync(join(directory, nameOf(14)), bytes);
 		const log = await reads(t, directory, numbered(0, 14));
 		t.is(log.recovery.truncatedBytes, length);
 		t.false(existsSync(join(directory, nameOf(14))));
 		appendBlocks(log, 1);
-		t.true(existsSync(join(directory, nameOf(14))));
+		t.is(firstSequences(directory).at(-1), 14);
 		log.closeFiles();
 		await reads(t, directory, numbered(0, 16));
 	});
@@ -303,7 +305,7 @@ test('a log whose records are all done goes wholly, and its next sequence stays'
 	t.is(log.nextSequence, 14);
 	t.deepEqual(readdirSync(directory), ['checkpoint']);
 	log.append(recordsAt(14, 16));
-	t.deepEqual(segmentNames(directory), [nameOf(14)]);
+	t.deepEqual(firstSequences(directory), [14]);
 });
 
 test('records that were lost are never numbered anew: the checkpoint has gone further', async t => {
@@ -549,7 +551,7 @@ test('a segment of another queue at the end is put aside, never deleted', async 
 		const {log, corruptions} = await openLog(t, directory);
 		t.deepEqual(readAllSync(log), numbered(3, 14));
 		t.is(log.recovery.corruptions.length, 1);
-		t.regex(log.recovery.corruptions[0]!.found, /^the segment from 8 of queue [0-9a-f]{32}$/);
+		t.regex(log.recovery.corruptions[0]!.found, /^the segment 0{19}8\.log of queue [0-9a-f]{32}$/);
 		t.true(readFileSync(log.recovery.corruptions[0]!.quarantine!).equals(foreign));
 		t.deepEqual(corruptions, []);
 		log.closeFiles();
@@ -826,7 +828,7 @@ type Loss = {name: string; take(directory: string): void; lost: number[]};
 
 /** Zeros in the place of a segment's first block: what a file system shows of one that never reached the device. */
 function takeBlock(directory: string, segment: number): void {
-	const path = join(directory, nameOf(segment));
+	const path = segmentPath(directory, segment);
 	const bytes = readFileSync(path);
 	const end = segmentHeaderBytes + blockHeaderBytes + bytes.readUInt32LE(segmentHeaderBytes + 4);
 	writeFileSync(path, bytes.fill(0, segmentHeaderBytes, end));
@@ -960,7 +962,7 @@ test('a segment gets back its header before the one goes that told the queue id'
 test('without a checkpoint the first segment with a header says which queue this is, not one of another at the end', async t => {
 	const {directory, log: writer} = await killedLog(t, {unsynced: 7});
 	rmSync(join(directory, 'checkpoint'));
-	const header = encodeSegmentHeader({queueId: Buffer.alloc(16, 1), firstSequence: 14, codecName: 'msgpack'});
+	const header = encodeSegmentHeader({queueId: Buffer.alloc(16, 1), firstSequence: 14, salt: 0, codecName: 'msgpack'});
 	writeFileSync(join(directory, nameOf(14)), header);
 	takeHeader(directory, 0);
 	const {log} = await openLog(t, directory);
@@ -974,10 +976,73 @@ test('a header of another queue, which a power cut left in place of its own, cos
 	appendBlocks(writer, 3);
 	await writer.sync();
 	const path = join(directory, nameOf(0));
-	const foreign = encodeSegmentHeader({queueId: Buffer.alloc(16, 1), firstSequence: 0, codecName: 'msgpack'});
+	const foreign = encodeSegmentHeader({queueId: Buffer.alloc(16, 1), firstSequence: 0, salt: 0, codecName: 'msgpack'});
 	writeFileSync(path, Buffer.concat([foreign, readFileSync(path).subarray(segmentHeaderBytes)]));
 	const {log, corruptions} = await openLog(t, copyOf(t, directory));
 	t.true(log.queueId.equals(writer.queueId));
 	t.deepEqual(readAllSync(log), numbered(0, 6));
 	t.like(corruptions, [{offset: 0, bytes: segmentHeaderBytes, lost: undefined}]);
+});
+
+/** The last segment of a directory. */
+function lastSegment(directory: string): string {
+	return join(directory, segmentNames(directory).at(-1)!);
+}
+
+/** Puts the beginning of a file that is gone in place of another one's, as a file system may that gives its blocks out anew. */
+function fillWithStale(path: string, stale: Buffer, from = 0): void {
+	const bytes = readFileSync(path);
+	bytes.fill(0, from);
+	stale.copy(bytes, from, from);
+	writeFileSync(path, bytes);
+}
+
+test('blocks of a segment that a power cut took do not come back in the file that is written in its place', async t => {
+	const {directory} = await killedLog(t, {unsynced: 3});
+	const lost = readFileSync(lastSegment(directory));
+	rmSync(lastSegment(directory));
+	const {log} = await openLog(t, directory);
+	log.append(recordsAt(100, 120));
+	const crashed = copyOf(t, directory);
+	fillWithStale(lastSegment(crashed), lost);
+	await reads(t, copyOf(t, directory), [
+		...numbered(0, 8),
+		...recordsAt(100, 120).map((each, at) => [8 + at, each] as [number, TestRecord]),
+	]);
+	const {log: again} = await openLog(t, crashed);
+	t.deepEqual(readAllSync(again), numbered(0, 8));
+	t.deepEqual(
+		again.recovery.corruptions.map(({offset, lost: cost}) => [offset, cost]),
+		[[0, undefined]],
+	);
+});
+
+test('blocks that a power cut took from a segment do not come back behind what it kept, however the queue was closed since', async t => {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory);
+	appendBlocks(log, 2);
+	await log.sync();
+	const kept = log.segments[0]!.end;
+	appendBlocks(log, 2);
+	const crashed = copyOf(t, directory);
+	const lost = readFileSync(lastSegment(crashed));
+	truncateSync(lastSegment(crashed), kept);
+	const {log: closing} = await openLog(t, crashed);
+	await closing.close();
+	const {log: writer} = await openLog(t, crashed);
+	t.true(writer.recovery.isClean);
+	writer.append(recordsAt(100, 120));
+	const again = copyOf(t, crashed);
+	fillWithStale(lastSegment(again), lost, lastSegment(again) === join(again, nameOf(0)) ? kept : 0);
+	const {log: reader} = await openLog(t, again);
+	t.deepEqual(readAllSync(reader), numbered(0, 4));
+});
+
+test('two segments from the same sequence are refused, and neither is changed', async t => {
+	const directory = await closedLog(t);
+	copyFileSync(join(directory, nameOf(4)), join(directory, nameOf(4).replace('.log', '.0000abcd.log')));
+	const before = fingerprint(directory);
+	const error = await t.throwsAsync(openLog(t, directory), {instanceOf: QueueStorageError});
+	t.regex(error.message, /EEXIST: one of two segments from sequence 4.*Move the one away that was put there\./);
+	t.deepEqual(fingerprint(directory), before);
 });

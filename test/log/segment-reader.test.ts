@@ -216,7 +216,7 @@ const damages: Damage[] = [
 		name: 'a segment of another queue',
 		make(directory) {
 			const queueId = Buffer.alloc(16, 0xee);
-			const header = encodeSegmentHeader({queueId, firstSequence: 4, codecName: 'msgpack'});
+			const header = encodeSegmentHeader({queueId, firstSequence: 4, salt: 0, codecName: 'msgpack'});
 			writeFileSync(join(directory, nameOf(4)), Buffer.concat([header, Buffer.alloc(200, 1)]));
 		},
 		found: without(4, 7),
@@ -440,7 +440,7 @@ function replacePayload(
 	const bytes = written.files.get(file)!;
 	const queueId = bytes.subarray(8, 24);
 	const firstSequence = Number(bytes.readBigUInt64LE(24));
-	const identity = segmentIdentity({queueId, firstSequence});
+	const identity = segmentIdentity({queueId, firstSequence, salt: 0});
 	const header = encodeBlockHeader(payload, {records, firstSequence: first, appendedAt: 0}, identity);
 	const end = offset + written.blocks[index]!.bytes;
 	written.files.set(file, Buffer.concat([bytes.subarray(0, offset), header, payload, bytes.subarray(end)]));
@@ -677,7 +677,7 @@ test('a segment of another codec in the middle is refused, not taken for damage'
 	const written = await writeLog(t, 'closed');
 	const directory = join(temporaryDirectory(t), 'queue');
 	const bytes = written.files.get(nameOf(4))!;
-	const header = encodeSegmentHeader({queueId: bytes.subarray(8, 24), firstSequence: 4, codecName: 'other'});
+	const header = encodeSegmentHeader({queueId: bytes.subarray(8, 24), firstSequence: 4, salt: 0, codecName: 'other'});
 	header.copy(bytes);
 	lay(directory, written.files);
 	const before = fingerprint(directory);

@@ -19,7 +19,7 @@ async function fourBlocks(t: ExecutionContext): Promise<{segment: Segment; ends:
 		const {offset, bytes} = log.append(recordsAt(first, first + 3));
 		return offset + bytes;
 	});
-	const segment = segmentAt(directory, log.queueId, 0, ends.at(-1)!);
+	const segment = segmentAt(directory, {queueId: log.queueId, firstSequence: 0, salt: 0}, ends.at(-1)!);
 	return {segment, ends, bytes: readFileSync(segment.path)};
 }
 
@@ -123,7 +123,7 @@ test('blocks larger than the window are scanned too', async t => {
 	log.append([{id: 0, text: 'x'.repeat(700_000)}]);
 	log.append([{id: 1, text: 'y'.repeat(3_000_000)}]);
 	const {offset, bytes} = log.append(recordsAt(2, 4));
-	const segment = segmentAt(directory, log.queueId, 0, offset + bytes);
+	const segment = segmentAt(directory, {queueId: log.queueId, firstSequence: 0, salt: 0}, offset + bytes);
 	t.deepEqual(await scanSegment(segment, nothingDurable, fileSystem), {
 		offset: offset + bytes,
 		nextSequence: 4,

@@ -7,11 +7,14 @@ import {type FaultyStorage, faultyStorage} from '../helpers/faulty-storage.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const queueId = Buffer.alloc(16, 5);
-const header = {queueId, firstSequence: 0, codecName: 'msgpack'};
+const header = {queueId, firstSequence: 0, salt: 0, codecName: 'msgpack'};
 
 function createWriter(t: ExecutionContext): FaultyStorage & {writer: SegmentWriter} {
 	const faulty = faultyStorage();
-	const writer = SegmentWriter.create(segmentAt(temporaryDirectory(t), queueId, 0, 0), faulty.storage);
+	const writer = SegmentWriter.create(
+		segmentAt(temporaryDirectory(t), {queueId, firstSequence: 0, salt: 0}, 0),
+		faulty.storage,
+	);
 	writer.append([encodeSegmentHeader(header)]);
 	return {...faulty, writer};
 }

@@ -8,7 +8,11 @@ import {fileSystem} from '../../source/storage.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 function segmentOf(t: ExecutionContext, bytes: Buffer): Segment {
-	const segment = segmentAt(temporaryDirectory(t), Buffer.alloc(16, 3), 0, bytes.byteLength);
+	const segment = segmentAt(
+		temporaryDirectory(t),
+		{queueId: Buffer.alloc(16, 3), firstSequence: 0, salt: 0},
+		bytes.byteLength,
+	);
 	writeFileSync(segment.path, bytes);
 	return segment;
 }

@@ -369,7 +369,7 @@ for (const umask of [0o000, 0o002, 0o022, 0o027, 0o077]) {
 			modes.filter(([, mode, wanted]) => mode !== wanted),
 			[],
 		);
-		const names = modes.map(([name]) => name.replaceAll(/\d{20}/g, 'n'));
+		const names = modes.map(([name]) => name.replaceAll(/\d{20}(\.[0-9a-f]{8})?/g, 'n'));
 		for (const name of [
 			'',
 			'n.log',
