@@ -7,12 +7,13 @@ import type {Content, Operation} from './simulated-disk.ts';
  */
 export const fills = ['missing', 'zeros', 'garbage', 'stale', 'longer'] as const;
 
-export type Fill = (typeof fills)[number];
+/** `former`: in all that is pending of the file stands what an earlier run had written there, and lost. */
+export type Fill = (typeof fills)[number] | 'former';
 
 export type WriteOperation = Extract<Operation, {kind: 'write'}>;
 
-/** A write of which only the first `cut` bytes are on the device. */
-export type Tear = {operation: number; cut: number; fill: Fill; stale: Buffer};
+/** A write of which only the first `cut` bytes are on the device. `from`: where what is pending of its file begins. */
+export type Tear = {operation: number; cut: number; fill: Fill; stale: Buffer; from: number};
 
 export const sectorBytes = 512;
 const pageBytes = 4096;
@@ -137,7 +138,7 @@ function writeWhole(target: Buffer, {bytes, position}: WriteOperation): number {
 }
 
 /** Gives how far the file reaches by it. */
-function writeTorn(target: Buffer, length: number, operation: WriteOperation, {cut, fill, stale}: Tear): number {
+function writeTorn(target: Buffer, length: number, operation: WriteOperation, {cut, fill, stale, from}: Tear): number {
 	const start = operation.position + cut;
 	const end = operation.position + operation.bytes.byteLength;
 	operation.bytes.copy(target, operation.position, 0, fill === 'longer' ? undefined : cut);
@@ -148,6 +149,10 @@ function writeTorn(target: Buffer, length: number, operation: WriteOperation, {c
 			return end > length ? Math.ceil(end / pageBytes) * pageBytes : end;
 		case 'stale':
 			copyStale(target, {start, end, position: operation.position}, stale);
+			return end;
+		case 'former':
+			target.fill(0, from, end);
+			stale.copy(target, from, from, end);
 			return end;
 		default:
 			target.fill(fill === 'zeros' ? 0 : 0xa5, start, end);

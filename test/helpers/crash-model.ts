@@ -1,5 +1,6 @@
-import {dirname} from 'node:path';
+import {basename, dirname} from 'node:path';
 import {encodeBlockHeader} from '../../source/format/block.ts';
+import {parseSegmentFileName} from '../../source/format/file-name.ts';
 import {encodeSegmentHeader, segmentIdentity} from '../../source/format/segment-header.ts';
 import {
 	type Contents,
@@ -27,6 +28,8 @@ export type CrashState = {
 	/** Old bytes of the device stand at the beginning of a new file: that may be told as damage, if it cost nothing. */
 	hasStaleStart: boolean;
 	image(): DiskImage;
+	/** What the segments held before the crash, by their first sequences: later ones may find it on the device. */
+	former(): Map<number, Buffer>;
 	describe(): string;
 };
 
@@ -38,6 +41,8 @@ export type CrashModelOptions = {
 	samples: number;
 	/** Places at which a write is torn, at most. */
 	cuts: number;
+	/** What segments of an earlier run held, by their first sequences. */
+	former?: Map<number, Buffer>;
 };
 
 /**
@@ -142,6 +147,20 @@ export class CrashModel {
 		return content && content.byteLength > 0 ? content : foreignSegment();
 	}
 
+	/** What the segments held before a crash, those that were removed too. */
+	#formerAt(crash: number): Map<number, Buffer> {
+		const kept = new Uint8Array(crash).fill(1);
+		const former = new Map<number, Buffer>();
+		for (const operation of this.operations.slice(0, crash)) {
+			if (operation.kind === 'create' && operation.path.endsWith('.log')) {
+				const {path, inode} = operation;
+				former.set(firstSequenceOf(path), this.#files.get(inode)!.content(kept, undefined).bytes);
+			}
+		}
+
+		return former;
+	}
+
 	/** Which of a number of pending operations are kept. */
 	*#subsets(count: number): Generator<(index: number) => boolean> {
 		const {exhaustive, samples} = this.#options;
@@ -187,14 +206,26 @@ export class CrashModel {
 		const end = [...this.operations.keys()].findLast(index => index < crash && isWrite(index) && isOfLog(index));
 		const stale = this.#staleAt(crash);
 		for (const operation of last.values()) {
-			const {inode, position} = this.operations[operation] as WriteOperation;
+			const {inode, position, path} = this.operations[operation] as WriteOperation;
 			const isLast = (operation === end && position >= this.#files.get(inode)!.baseBytes) || !isOfLog(operation);
 			for (const cut of this.#cutsOf(operation, isLast, pending)) {
 				for (const fill of fills.filter(each => isLast || !isOld(each))) {
-					yield {operation, cut, fill, stale};
+					yield {operation, cut, fill, stale, from: position};
 				}
 			}
+
+			const from = Math.min(...this.#pendingWrites(inode, pending).map(write => write.position));
+			const former = this.#options.former?.get(firstSequenceOf(path)) ?? Buffer.alloc(0);
+			if (from < former.byteLength) {
+				yield {operation, cut: 0, fill: 'former', stale: former, from};
+			}
 		}
+	}
+
+	#pendingWrites(inode: number, pending: number[]): WriteOperation[] {
+		return pending
+			.map(index => this.operations[index]!)
+			.filter((each): each is WriteOperation => each.kind === 'write' && each.inode === inode);
 	}
 
 	/**
@@ -234,7 +265,8 @@ export class CrashModel {
 		const fileOf = (inode: number) => this.#files.get(inode)!;
 		return {
 			key: keyOfEntries([...names], inode => fileOf(inode).keyOf(kept, tear)),
-			hasStaleStart: tear !== undefined && isOld(tear.fill) && this.#isNew(tear.operation, pending),
+			hasStaleStart: tear !== undefined && this.#hasStaleStart(tear, pending),
+			former: () => this.#formerAt(kept.length),
 			image() {
 				const entries = [...names].map(([path, inode]): [string, Content | 'directory'] => [
 					path,
@@ -244,6 +276,10 @@ export class CrashModel {
 			},
 			describe: () => this.#describe(kept, tear, pending),
 		};
+	}
+
+	#hasStaleStart({operation, fill, from}: Tear, pending: number[]): boolean {
+		return isOld(fill) && (fill === 'former' ? from === 0 : this.#isNew(operation, pending));
 	}
 
 	/** The paths there are, each with its inode. */
@@ -284,7 +320,12 @@ export function keyOfEntries<T>(entries: Array<[string, T | 'directory']>, keyOf
 }
 
 function isOld(fill: Fill): boolean {
-	return fill === 'garbage' || fill === 'stale';
+	return fill === 'garbage' || fill === 'stale' || fill === 'former';
+}
+
+/** NaN if the file is no segment. */
+function firstSequenceOf(path: string): number {
+	return parseSegmentFileName(basename(path))?.firstSequence ?? Number.NaN;
 }
 
 function isLaterSegment(path: string, other: string): boolean {

@@ -8,10 +8,10 @@ import {SimulatedDisk} from './simulated-disk.ts';
 
 /**
  * Recovers what a crash left, and goes on for a while: all of it is recorded, to be crashed too. What the first open gave
- * is on the device, and never lost again.
+ * is on the device, and never lost again. What it did not give never comes back, though its bytes be on the device.
  */
 export async function recordSecondLife(
-	{image, outcome}: Candidate,
+	{state, image, outcome}: Candidate,
 	{contents, directories}: Explorer,
 	options: CrashModelOptions,
 ): Promise<Truth> {
@@ -22,7 +22,7 @@ export async function recordSecondLife(
 	const journal = new CrashJournal(disk.operations, {found});
 	await act(disk, journal, directory);
 	const written = delivered.map(({sequence, record}) => ({operation: -1, directory, sequence, id: record.id}));
-	return truthOf(journal, new CrashModel(disk, contents, options), directories, written);
+	return truthOf(journal, new CrashModel(disk, contents, {...options, former: state.former()}), directories, written);
 }
 
 /** Takes what is there, appends, is done with some, syncs, reclaims, closes. */
