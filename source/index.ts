@@ -31,7 +31,7 @@ export type {
 export {DiskQueue} from './queue/disk-queue.ts';
 export type {DiskQueueEvents} from './queue/events.ts';
 export type {Drop} from './queue/limits.ts';
-export type {Delivery, GetManyOptions, Queue, QueueStats} from './queue/queue.ts';
+export type {Delivery, GetManyOptions, NackOptions, Queue, QueueStats} from './queue/queue.ts';
 export {type Backoff, type BatchOptions, type ConsumeOptions, consume, type Handling} from './streams/consume.ts';
 export {type DiskQueueStream, type DiskQueueStreamOptions, diskQueue} from './streams/duplex.ts';
 export {createReadStream, type QueueReadStream, type ReadStreamOptions} from './streams/readable.ts';

@@ -116,6 +116,8 @@ export type DeadLetter<T> = {
 	record: T;
 	/** Why: what was given to `reject`, or that `maxAttempts` was reached. */
 	reason: string;
+	/** What went wrong at the last attempt, if `nack` or `consume` told it: its text, of up to 1000 characters. */
+	error?: string;
 	/** How often it was delivered. */
 	attempts: number;
 	/** Its sequence in the queue it comes from. */

@@ -1,6 +1,10 @@
 import {setMaxListeners} from 'node:events';
+import {inspect, types} from 'node:util';
 import type {DeadLetter, DeadLetterQueue} from '../options.ts';
 import type {Lease} from './lease.ts';
+
+/** More of an error's text is not kept. */
+const maxTextLength = 1000;
 
 /** What becomes of a record that was given up. */
 export type BurialEvents<T> = {
@@ -32,14 +36,14 @@ export class DeadLetters<T> {
 		return this.#burials.size > 0;
 	}
 
-	/** Gives up the record of a lease. */
-	bury(lease: Lease<T>, reason: string): void {
+	/** Gives up the record of a lease; `error`: what went wrong at last, if that was told. */
+	bury(lease: Lease<T>, reason: string, error?: unknown): void {
 		if (!this.#target) {
 			this.#events.dropped(lease, reason);
 			return;
 		}
 
-		const burial = this.#put(this.#target, lease, reason);
+		const burial = this.#put(this.#target, lease, letterOf(lease, reason, error));
 		this.#burials.add(burial);
 		void burial.finally(() => this.#burials.delete(burial));
 	}
@@ -54,13 +58,7 @@ export class DeadLetters<T> {
 		this.#late.abort();
 	}
 
-	async #put(target: DeadLetterQueue<T>, lease: Lease<T>, reason: string): Promise<void> {
-		const letter: DeadLetter<T> = {
-			record: lease.records[lease.done]!,
-			reason,
-			attempts: lease.attempts,
-			sequence: lease.first!,
-		};
+	async #put(target: DeadLetterQueue<T>, lease: Lease<T>, letter: DeadLetter<T>): Promise<void> {
 		const {signal} = this.#late;
 		try {
 			await target.put(letter, {signal});
@@ -70,5 +68,26 @@ export class DeadLetters<T> {
 				this.#events.failed(lease, error);
 			}
 		}
+	}
+}
+
+function letterOf<T>(lease: Lease<T>, reason: string, error: unknown): DeadLetter<T> {
+	return {
+		record: lease.records[lease.done]!,
+		// A lone surrogate, as in a message that was cut, no dead-letter queue would take.
+		reason: reason.toWellFormed(),
+		...(error !== undefined && {error: textOf(error)}),
+		attempts: lease.attempts,
+		sequence: lease.first!,
+	};
+}
+
+/** What a person reads of an error, whatever was thrown. */
+function textOf(error: unknown): string {
+	try {
+		const text = typeof error === 'string' || types.isNativeError(error) ? String(error) : inspect(error);
+		return text.slice(0, maxTextLength).toWellFormed();
+	} catch {
+		return 'an error that has no text';
 	}
 }

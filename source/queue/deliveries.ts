@@ -110,13 +110,13 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 		}
 	}
 
-	nack(lease: Lease<T>, delay: number): void {
+	nack(lease: Lease<T>, delay: number, error: unknown): void {
 		if (this.#isOver) {
 			return;
 		}
 
 		if (lease.attempts >= this.#options.maxAttempts) {
-			this.#deadLetters.bury(lease, tooManyAttempts);
+			this.#deadLetters.bury(lease, tooManyAttempts, error);
 		} else if (delay > 0) {
 			this.#returnLater(lease, delay);
 		} else {

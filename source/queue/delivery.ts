@@ -1,12 +1,12 @@
 import {QueueSettledError} from '../errors.ts';
 import {checkMilliseconds, checkNames} from '../options.ts';
 import type {Lease} from './lease.ts';
-import type {Delivery} from './queue.ts';
+import type {Delivery, NackOptions} from './queue.ts';
 
 /** What a delivery asks of its queue. */
 export type DeliveryOwner<T> = {
 	acknowledge(lease: Lease<T>): void;
-	nack(lease: Lease<T>, delay: number): void;
+	nack(lease: Lease<T>, delay: number, error: unknown): void;
 	reject(lease: Lease<T>, reason: string): void;
 	undo(lease: Lease<T>): void;
 };
@@ -34,21 +34,20 @@ export class QueueDelivery<T> implements Delivery<T> {
 		this.#owner.acknowledge(this.#lease);
 	}
 
-	nack(options?: {delay?: number | undefined}): void {
+	nack(options?: NackOptions): void {
 		if (options !== undefined) {
-			checkNames('options', options, ['delay']);
+			checkNames('options', options, ['delay', 'error']);
 		}
 
-		const {delay = 0} = options ?? {};
+		const {delay = 0, error} = options ?? {};
 		checkMilliseconds('delay', delay);
 		this.#settle('give back', 'given back');
-		this.#owner.nack(this.#lease, delay);
+		this.#owner.nack(this.#lease, delay, error);
 	}
 
 	reject(reason = 'rejected'): void {
 		this.#settle('reject', 'rejected');
-		// A lone surrogate, as in a message that was cut, no dead-letter queue would take.
-		this.#owner.reject(this.#lease, String(reason).toWellFormed());
+		this.#owner.reject(this.#lease, String(reason));
 	}
 
 	/** Gives it back as if it had not been delivered: nobody has seen it. @internal */

@@ -44,6 +44,13 @@ export type GetManyOptions = WaitOptions & {
 	maxWait?: number | undefined;
 };
 
+export type NackOptions = {
+	/** How long until it is delivered again, in milliseconds, from 0 up. */
+	delay?: number | undefined;
+	/** What went wrong: its text, up to 1000 characters of it, is in the dead letter if this was the last attempt. */
+	error?: unknown;
+};
+
 /**
  * A record handed out by `receive`. It is the consumer's until it is settled by one of `ack`, `nack` and `reject`; a
  * second one throws `QueueSettledError`. After the queue was closed the first does nothing: the record comes back at the
@@ -57,8 +64,8 @@ export interface Delivery<T> {
 	readonly attempts: number;
 	/** Says that the record is done. */
 	ack(): void;
-	/** Gives it back, to be delivered again: at once and before newer ones, or after `delay` milliseconds, from 0 up. */
-	nack(options?: {delay?: number | undefined}): void;
+	/** Gives it back, to be delivered again: at once and before newer ones, or after a delay. */
+	nack(options?: NackOptions): void;
 	/** Gives it up: it goes to the dead-letter queue with this reason. */
 	reject(reason?: string): void;
 }

@@ -50,7 +50,8 @@ type Handler<T> = (records: T[], handling: Handling<T>) => unknown;
 
 /**
  * Hands the records of a queue to a function, one by one: a record is done when the function's promise resolves, and
- * comes again, after a while, when it rejects. After `maxAttempts` of the queue it goes to the dead-letter queue.
+ * comes again, after a while, when it rejects. After `maxAttempts` of the queue it goes to the dead-letter queue, with the
+ * text of the last error.
  *
  * ```ts
  * await consume(queue, record => upload(record), {concurrency: 4, signal});
@@ -136,7 +137,7 @@ async function consumeBatches<T>({collector, handle, delaysAfter}: Consumption<T
 				{deliveries: batch},
 			);
 		} catch (error) {
-			giveBack(batch, () => delaysAfter(error, batch));
+			giveBack(batch, error, () => delaysAfter(error, batch));
 			continue;
 		}
 
@@ -147,13 +148,13 @@ async function consumeBatches<T>({collector, handle, delaysAfter}: Consumption<T
 }
 
 /** Gives a failed batch back, also if nobody can say for how long. */
-function giveBack<T>(batch: Array<Delivery<T>>, decideDelays: () => number[]): void {
+function giveBack<T>(batch: Array<Delivery<T>>, error: unknown, decideDelays: () => number[]): void {
 	let delays: number[] | undefined;
 	try {
 		delays = decideDelays();
 	} finally {
 		for (const [index, delivery] of batch.entries()) {
-			delivery.nack({delay: delays?.[index] ?? defaultDelay});
+			delivery.nack({delay: delays?.[index] ?? defaultDelay, error});
 		}
 	}
 }

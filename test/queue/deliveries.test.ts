@@ -796,3 +796,39 @@ test('a reason that is cut within a character is no reason to keep a record from
 	await queue.join({timeout: 60_000});
 	t.is((await deadLetter.get()).reason, 'cut \ufffd');
 });
+
+test('a dead letter tells what went wrong at the last attempt, whatever was thrown', async t => {
+	const deadLetter = await openQueue<DeadLetter<number>>(t);
+	const queue = await openQueue<number>(t, {deadLetter, maxAttempts: 1});
+	const hostile = Object.assign(new Error('hidden'), {
+		toString() {
+			throw new Error('no text');
+		},
+	});
+	const cases: Array<[unknown, string | undefined]> = [
+		[undefined, undefined],
+		[new TypeError('not this'), 'TypeError: not this'],
+		['only words', 'only words'],
+		[{status: 503}, '{ status: 503 }'],
+		[null, 'null'],
+		['cut \ud83d', 'cut \ufffd'],
+		[`${'x'.repeat(999)}\u{1f600}`, `${'x'.repeat(999)}\ufffd`],
+		[hostile, 'an error that has no text'],
+	];
+	await queue.putMany(cases.keys());
+	for (const [error] of cases) {
+		(await queue.receive()).nack({error});
+	}
+
+	await queue.join({timeout: 60_000});
+	t.deepEqual(
+		await drain(deadLetter),
+		cases.map(([, error], sequence) => ({
+			record: sequence,
+			reason: 'maxAttempts',
+			...(error !== undefined && {error}),
+			attempts: 1,
+			sequence,
+		})),
+	);
+});

@@ -73,7 +73,7 @@ test('a record whose handler fails comes again after a growing delay, and ends i
 		],
 	);
 	t.deepEqual(delays, [1, 2, 3]);
-	t.deepEqual(dead, [{record: 2, reason: 'maxAttempts', attempts: 3, sequence: 1}]);
+	t.deepEqual(dead, [{record: 2, reason: 'maxAttempts', error: 'Error: no', attempts: 3, sequence: 1}]);
 });
 
 test('batches are bounded by records and by bytes, and wait for more no longer than told', async t => {
