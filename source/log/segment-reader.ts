@@ -1,17 +1,17 @@
-import {type Corruption, QueueCodecError, QueueCorruptError, QueueStorageError, QueueVersionError} from '../errors.ts';
-import {type BlockHeader, blockHeaderBytes, checkPayload, decodeBlockHeader} from '../format/block.ts';
+import {type Corruption, QueueCorruptError, QueueStorageError} from '../errors.ts';
+import {type BlockHeader, blockHeaderBytes} from '../format/block.ts';
 import type {SequenceRange} from '../format/checkpoint.ts';
 import {Mismatch} from '../format/mismatch.ts';
-import {checkSegmentPlace, decodeSegmentHeader, formatVersion, segmentHeaderBytes} from '../format/segment-header.ts';
+import {segmentHeaderBytes} from '../format/segment-header.ts';
 import type {Codec} from '../options.ts';
-import {Ring} from '../ring.ts';
 import type {Storage} from '../storage.ts';
+import {BlockMarks} from './block-marks.ts';
+import {decodePayload} from './payload.ts';
 import {nextBlock, quarantineBytes} from './quarantine.ts';
-import {ReadAhead} from './read-ahead.ts';
 import {canHold, endSequence, type Segment} from './segment.ts';
+import {type Fill, SegmentCursor} from './segment-cursor.ts';
 import {coversRange} from './sequence-ranges.ts';
 import {isTorn} from './torn.ts';
-import {readUpTo, withFile} from './transfer.ts';
 
 /** The records of one block that are due. */
 export type LoadedBlock<T> = {records: T[]; bytes: number; appendedAt: number};
@@ -43,9 +43,6 @@ export type ReadableLog<T> = {
 	report(corruption: Corruption): void;
 };
 
-/** Makes `bytes` of the window available: true if they are, false if not in this turn. */
-type Fill = (bytes: number) => boolean;
-
 /**
  * Reads the log forward, block by block, from a sequence on.
  *
@@ -54,11 +51,7 @@ type Fill = (bytes: number) => boolean;
  */
 export class SegmentReader<T> {
 	readonly #log: ReadableLog<T>;
-	readonly #window: ReadAhead;
-	/** The segment the window is on; undefined before the first read. */
-	#segment: Segment | undefined;
-	/** Where its blocks end for this reader: the end the log knows, or that of a file that turned out shorter. */
-	#fileEnd = Number.POSITIVE_INFINITY;
+	readonly #cursor: SegmentCursor;
 	#sequence: number;
 	/** The sequence behind the last block that was found in the segment, due or not. */
 	#passed = 0;
@@ -66,12 +59,11 @@ export class SegmentReader<T> {
 	#hint: number;
 	/** Bytes that must come before `next` can go on. */
 	#wanted = 0;
-	/** Where the blocks given out begin, from the one with the oldest record that is not done. */
-	readonly #marks = new Ring<{sequence: number; segment: Segment; offset: number}>();
+	readonly #marks = new BlockMarks();
 
 	constructor(log: ReadableLog<T>, sequence: number, hint: number) {
 		this.#log = log;
-		this.#window = new ReadAhead(log.storage);
+		this.#cursor = new SegmentCursor(log);
 		this.#sequence = sequence;
 		this.#hint = hint;
 	}
@@ -85,33 +77,26 @@ export class SegmentReader<T> {
 	next(): LoadedBlock<T> | undefined {
 		return this.#attempt(bytes => {
 			this.#wanted = bytes;
-			return this.#window.view().byteLength >= bytes;
+			return this.#cursor.view().byteLength >= bytes;
 		});
 	}
 
 	/** The next block, read in this turn if need be; undefined at the end of the log. */
 	nextSync(): LoadedBlock<T> | undefined {
 		return this.#attempt(bytes => {
-			if (!this.#window.fillSync(bytes, this.#limit)) {
-				this.#shorten();
-			}
-
+			this.#cursor.loadSync(bytes);
 			return true;
 		});
 	}
 
 	/** Reads what `next` is waiting for; nothing if that has been left meanwhile. */
 	async load(): Promise<void> {
-		const segment = this.#segment;
-		if (!segment) {
+		if (!this.#cursor.segment) {
 			return;
 		}
 
 		try {
-			const isThere = await this.#window.fill(this.#wanted, this.#limit);
-			if (!isThere && segment === this.#segment) {
-				this.#shorten();
-			}
+			await this.#cursor.load(this.#wanted);
 		} catch (error) {
 			this.#tolerateMissing(error);
 		}
@@ -136,8 +121,8 @@ export class SegmentReader<T> {
 		const numbers = {nextSequence, recordsEnd};
 		const log = {directory, segments, ...numbers, queueId, codec, storage, onCorruption, doubtful, report() {}};
 		const fork = new SegmentReader<T>(log, this.#sequence, 0);
-		if (this.#segment) {
-			fork.#enter(this.#segment, this.#window.position);
+		if (this.#cursor.segment) {
+			fork.#enter(this.#cursor.segment, this.#cursor.position);
 		}
 
 		return fork;
@@ -145,7 +130,7 @@ export class SegmentReader<T> {
 
 	/** Passes a block that was just appended, whose records are still in memory: the reader must be at the end. */
 	pass({segment, firstSequence, records, offset, bytes}: AppendedBlock): void {
-		if (this.#segment !== segment || this.#window.position !== offset) {
+		if (this.#cursor.segment !== segment || this.#cursor.position !== offset) {
 			this.#enter(segment, offset);
 		}
 
@@ -154,28 +139,19 @@ export class SegmentReader<T> {
 
 	/** Offset of the block that holds a sequence given out earlier; 0 if not known. Forgets what is before it. */
 	offsetOf(sequence: number): number {
-		while (this.#marks.length > 1 && this.#marks.at(1).sequence <= sequence) {
-			this.#marks.shift();
-		}
-
-		if (this.#marks.length === 0) {
-			return 0;
-		}
-
-		const mark = this.#marks.at(0);
-		return mark.sequence <= sequence && mark.segment === this.#holderOf(sequence) ? mark.offset : 0;
+		const mark = this.#marks.find(sequence);
+		return mark && mark.segment === this.#holderOf(sequence) ? mark.offset : 0;
 	}
 
 	/** Lets go of a segment whose records are all done, so that its file can be removed. */
 	leave(segment: Segment): void {
-		if (this.#segment === segment) {
-			this.#window.close();
-			this.#segment = undefined;
+		if (this.#cursor.segment === segment) {
+			this.#cursor.leave();
 		}
 	}
 
 	close(): void {
-		this.#window.close();
+		this.#cursor.leave();
 	}
 
 	/** Runs one attempt to find a block; a call of the file system that fails leaves the reader where it is. */
@@ -193,10 +169,10 @@ export class SegmentReader<T> {
 	#tolerateMissing(error: unknown): void {
 		const {code, syscall} = error as NodeJS.ErrnoException;
 		if (code !== 'ENOENT') {
-			throw syscall ? cannotRead(this.#segment!.path, error) : error;
+			throw syscall ? cannotRead(this.#cursor.segment!.path, error) : error;
 		}
 
-		this.#fileEnd = 0;
+		this.#cursor.giveUpFile();
 	}
 
 	#find(fill: Fill): LoadedBlock<T> | undefined {
@@ -209,7 +185,7 @@ export class SegmentReader<T> {
 				continue;
 			}
 
-			const found = this.#window.position === 0 ? this.#readHeader(fill) : this.#readBlock(fill);
+			const found = this.#cursor.position === 0 ? this.#cursor.passHeader(fill) : this.#readBlock(fill);
 			if (found === 'later') {
 				return undefined;
 			}
@@ -224,22 +200,18 @@ export class SegmentReader<T> {
 		return undefined;
 	}
 
-	/** Offset behind the blocks of the current segment. */
-	get #limit(): number {
-		return Math.min(this.#segment!.end, this.#fileEnd);
-	}
-
 	/** Bytes behind the last record of a segment are what a failed or torn write left: they are not looked at. */
 	#isSegmentDone(): boolean {
-		const segment = this.#segment;
-		return !segment || this.#window.position >= this.#limit || this.#sequence >= endSequence(segment);
+		const {segment} = this.#cursor;
+		return !segment || this.#cursor.position >= this.#cursor.limit || this.#sequence >= endSequence(segment);
 	}
 
 	/** Goes to the segment with the next sequence; false if there is none. Sequences that no segment has are lost. */
 	#enterNext(): boolean {
 		const {segments, recordsEnd} = this.#log;
 		const holder = this.#holderOf(this.#sequence);
-		if (holder && holder !== this.#segment) {
+		const {segment} = this.#cursor;
+		if (holder && holder !== segment) {
 			this.#enter(holder, 0);
 			this.#followHint(holder);
 			return true;
@@ -252,9 +224,9 @@ export class SegmentReader<T> {
 			return next !== undefined;
 		}
 
-		const path = this.#segment?.path ?? next?.path ?? this.#log.directory;
+		const path = segment?.path ?? next?.path ?? this.#log.directory;
 		this.#lose(
-			{path, offset: this.#segment ? this.#limit : 0, bytes: 0},
+			{path, offset: segment ? this.#cursor.limit : 0, bytes: 0},
 			new Mismatch(`sequence ${this.#sequence}`, next ? `sequence ${resume}` : 'the end of the segment'),
 			resume,
 		);
@@ -269,14 +241,9 @@ export class SegmentReader<T> {
 			return;
 		}
 
-		const {storage} = this.#log;
-		const block = withFile(segment.path, storage, descriptor => {
-			const mismatch = this.#checkHeader(readUpTo(storage, descriptor, 0, segmentHeaderBytes));
-			const bytes = readUpTo(storage, descriptor, hint, blockHeaderBytes);
-			return mismatch ?? decodeBlockHeader(bytes, 0, segment.identity);
-		});
+		const block = this.#cursor.peekBlockHeader(hint);
 		if (!(block instanceof Mismatch) && holds(block, this.#sequence)) {
-			this.#window.skip(hint);
+			this.#cursor.skip(hint);
 			this.#passed = block.firstSequence;
 		}
 	}
@@ -286,69 +253,19 @@ export class SegmentReader<T> {
 	}
 
 	#enter(segment: Segment, offset: number): void {
-		this.#window.set(segment.path, offset);
-		this.#segment = segment;
+		this.#cursor.enter(segment, offset);
 		this.#passed = offset === 0 ? segment.firstSequence : this.#sequence;
-		this.#fileEnd = Number.POSITIVE_INFINITY;
-	}
-
-	/** Asks for bytes at the window's start; a mismatch if the segment ends before them. */
-	#want(bytes: number, what: string, fill: Fill): Mismatch | 'later' | undefined {
-		const isThere = this.#window.position + bytes <= this.#limit && fill(bytes);
-		if (isThere && this.#window.view().byteLength >= bytes) {
-			return undefined;
-		}
-
-		const available = this.#limit - this.#window.position;
-		return available < bytes ? new Mismatch(`${what} of ${bytes} bytes`, `${available} bytes`) : 'later';
-	}
-
-	#readHeader(fill: Fill): Mismatch | 'later' | undefined {
-		const missing = this.#want(segmentHeaderBytes, 'a segment header', fill);
-		if (missing) {
-			return missing;
-		}
-
-		const mismatch = this.#checkHeader(this.#window.view());
-		if (!mismatch) {
-			this.#window.skip(segmentHeaderBytes);
-		}
-
-		return mismatch;
-	}
-
-	#checkHeader(bytes: Buffer): Mismatch | undefined {
-		const segment = this.#segment!;
-		const header = decodeSegmentHeader(bytes);
-		if (header instanceof Mismatch) {
-			return header;
-		}
-
-		if (header.version > formatVersion) {
-			throw new QueueVersionError(segment.path, header.version, formatVersion);
-		}
-
-		const {firstSequence, salt} = segment;
-		const misplaced = checkSegmentPlace(header, {queueId: this.#log.queueId, firstSequence, salt});
-		if (misplaced) {
-			return misplaced;
-		}
-
-		if (header.codecName !== this.#log.codec.name) {
-			throw new QueueCodecError(segment.path, header.codecName, this.#log.codec.name);
-		}
-
-		return undefined;
 	}
 
 	#readBlock(fill: Fill): LoadedBlock<T> | Mismatch | 'later' | undefined {
-		const missing = this.#want(blockHeaderBytes, 'a block header', fill);
+		const cursor = this.#cursor;
+		const missing = cursor.want(blockHeaderBytes, 'a block header', fill);
 		if (missing) {
 			return missing;
 		}
 
-		const segment = this.#segment!;
-		const header = decodeBlockHeader(this.#window.view(), 0, segment.identity);
+		const segment = cursor.segment!;
+		const header = cursor.blockHeader();
 		if (header instanceof Mismatch) {
 			return header;
 		}
@@ -362,29 +279,28 @@ export class SegmentReader<T> {
 
 		const bytes = blockHeaderBytes + header.payloadBytes;
 		const end = header.firstSequence + header.records;
-		if (end <= this.#sequence && this.#window.position + bytes <= this.#limit) {
+		if (end <= this.#sequence && cursor.position + bytes <= cursor.limit) {
 			this.#passed = end;
-			this.#window.skip(bytes);
+			cursor.skip(bytes);
 			return undefined;
 		}
 
-		return this.#want(bytes, 'a block', fill) ?? this.#checkGap(header, bytes, fill) ?? this.#decode(header, bytes);
+		return cursor.want(bytes, 'a block', fill) ?? this.#checkGap(header, bytes, fill) ?? this.#decode(header, bytes);
 	}
 
 	/** A block behind missing sequences is believed unless the next one says that they are not missing. */
 	#checkGap({firstSequence, records}: BlockHeader, bytes: number, fill: Fill): Mismatch | 'later' | undefined {
 		const behind = bytes + blockHeaderBytes;
-		if (firstSequence <= this.#sequence || this.#window.position + behind > this.#limit) {
+		if (firstSequence <= this.#sequence || this.#cursor.position + behind > this.#cursor.limit) {
 			return undefined;
 		}
 
-		const missing = this.#want(behind, 'a block header', fill);
+		const missing = this.#cursor.want(behind, 'a block header', fill);
 		if (missing) {
 			return missing;
 		}
 
-		const segment = this.#segment!;
-		const next = decodeBlockHeader(this.#window.view(), bytes, segment.identity);
+		const next = this.#cursor.blockHeader(bytes);
 		const isDenied =
 			!(next instanceof Mismatch) &&
 			next.firstSequence >= this.#sequence &&
@@ -395,57 +311,36 @@ export class SegmentReader<T> {
 	#decode(header: BlockHeader, bytes: number): LoadedBlock<T> | Mismatch | undefined {
 		const {firstSequence} = header;
 		if (firstSequence > this.#sequence) {
-			const at = {path: this.#segment!.path, offset: this.#window.position, bytes: 0};
+			const at = {path: this.#cursor.segment!.path, offset: this.#cursor.position, bytes: 0};
 			const gap = new Mismatch(`sequence ${this.#sequence}`, `sequence ${firstSequence}`);
 			this.#lose(at, gap, firstSequence);
 			return undefined;
 		}
 
-		const payload = this.#window.view().subarray(blockHeaderBytes, bytes);
-		const records = checkPayload(payload, header) ?? this.#decodeRecords(payload, header.records);
+		const payload = this.#cursor.view().subarray(blockHeaderBytes, bytes);
+		const records = decodePayload(payload, header, this.#log.codec);
 		if (records instanceof Mismatch) {
 			return records;
 		}
 
 		const due = firstSequence === this.#sequence ? records : records.slice(this.#sequence - firstSequence);
 		this.#accept(firstSequence, header.records, bytes);
-		this.#window.prefetch(this.#limit);
+		this.#cursor.prefetch();
 		return {records: due, bytes, appendedAt: header.appendedAt};
 	}
 
-	/** A payload that checks and does not decode is damage of one block, like any other. */
-	#decodeRecords(payload: Buffer, count: number): T[] | Mismatch {
-		try {
-			const records: unknown = this.#log.codec.decode(payload);
-			const length = Array.isArray(records) ? records.length : undefined;
-			if (length !== count) {
-				return new Mismatch(`${count} records`, length === undefined ? typeof records : `${length} records`);
-			}
-
-			const isWhole = !(records as unknown[]).includes(null) && !(records as unknown[]).includes(undefined);
-			return isWhole ? (records as T[]) : new Mismatch('records', 'null, which no record is');
-		} catch (error) {
-			return new Mismatch('a payload that can be decoded', error instanceof Error ? error.name : typeof error);
-		}
-	}
-
 	#accept(firstSequence: number, records: number, bytes: number): void {
-		this.#marks.push({sequence: firstSequence, segment: this.#segment!, offset: this.#window.position});
+		this.#marks.add({sequence: firstSequence, segment: this.#cursor.segment!, offset: this.#cursor.position});
 		this.#sequence = firstSequence + records;
 		this.#passed = this.#sequence;
-		this.#window.skip(bytes);
-	}
-
-	/** A file that ends before the log's end of it: what is missing counts as damage. */
-	#shorten(): void {
-		this.#fileEnd = this.#window.position + this.#window.view().byteLength;
+		this.#cursor.skip(bytes);
 	}
 
 	/** Sets aside what does not check, up to the next whole block. */
 	#setAside(mismatch: Mismatch): void {
-		const segment = this.#segment!;
-		const from = this.#window.position;
-		const to = this.#limit;
+		const segment = this.#cursor.segment!;
+		const from = this.#cursor.position;
+		const to = this.#cursor.limit;
 		const {nextSequence, storage} = this.#log;
 		const searchFrom = from === 0 ? segmentHeaderBytes : from + 1;
 		const next = nextBlock(segment, {from: searchFrom, to, sequence: this.#passed, nextSequence}, storage);
@@ -458,7 +353,7 @@ export class SegmentReader<T> {
 			this.#lose({path: segment.path, offset: from, bytes: end - from}, mismatch, resume);
 		}
 
-		this.#window.skip(end - from);
+		this.#cursor.skip(end - from);
 	}
 
 	/** Whether a power cut may have taken the records before `next`; without any, something else of the one there. */
@@ -475,9 +370,10 @@ export class SegmentReader<T> {
 			throw new QueueCorruptError(corruption);
 		}
 
-		if (this.#segment) {
+		const {segment} = this.#cursor;
+		if (segment) {
 			const range = {from: at.offset, to: at.offset + at.bytes};
-			corruption.quarantine = quarantineBytes(this.#segment, range, this.#log.storage);
+			corruption.quarantine = quarantineBytes(segment, range, this.#log.storage);
 		}
 
 		this.#sequence = resume;
