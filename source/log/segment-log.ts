@@ -1,8 +1,8 @@
-import {type Corruption, QueueError, QueueStorageError, refusedRecord} from '../errors.ts';
-import {blockHeaderBytes, countBytes} from '../format/block.ts';
+import {type Corruption, QueueError, QueueStorageError} from '../errors.ts';
 import type {Delivered, SequenceRange} from '../format/checkpoint.ts';
 import type {Codec} from '../options.ts';
 import type {Storage} from '../storage.ts';
+import {BlockAppender} from './block-appender.ts';
 import {CallsUnderWay} from './calls-under-way.ts';
 import {CheckpointFile} from './checkpoint-file.ts';
 import {LogFigures} from './log-figures.ts';
@@ -50,6 +50,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	readonly #calls: CallsUnderWay;
 	readonly #figures = new LogFigures();
 	readonly #segments: SegmentList;
+	readonly #appender: BlockAppender<T>;
 	readonly #recordSync: RecordSync;
 	readonly #checkpoint: CheckpointFile;
 	readonly #progress: Progress;
@@ -82,6 +83,16 @@ export class SegmentLog<T> implements ReadableLog<T> {
 			recovered,
 			segment => this.reader.leave(segment),
 		);
+		this.#appender = new BlockAppender({
+			directory,
+			segments: this.#segments,
+			codec: options.codec,
+			figures: this.#figures,
+			segmentBytes: options.segmentBytes,
+			spareBytes: () => options.maxBytes - this.contentBytes,
+			roll: () => this.#roll(),
+			gaveUp: () => this.#gaveUpActive(),
+		});
 		this.#progress = new Progress({
 			directory,
 			file: checkpoint,
@@ -198,16 +209,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	 * @throws QueueRecordError if the codec refuses the records; QueueStorageError if the file system refuses the bytes.
 	 */
 	append(records: T[]): AppendedBlock {
-		const payload = this.#encode(records);
-		try {
-			return this.#appendPayload(payload, records.length);
-		} catch (error) {
-			this.#giveUpActive();
-			const advice = 'The records stay in memory.';
-			throw error instanceof QueueError
-				? error
-				: new QueueStorageError('append to the log in', this.directory, error, advice);
-		}
+		return this.#appender.append(records);
 	}
 
 	/** Says that every record before a sequence is done, in memory: `writeCheckpoint` and `sync` make it last. */
@@ -302,56 +304,10 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		await this.#calls.end();
 	}
 
-	#encode(records: T[]): Uint8Array[] {
-		let payload: Uint8Array[];
-		try {
-			payload = this.codec.encodePieces?.(records) ?? [this.codec.encode(records)];
-		} catch (error) {
-			throw refusedRecord('cannot be encoded', {cause: error});
-		}
-
-		if (countBytes(payload) === 0) {
-			throw refusedRecord('is encoded as nothing, which no block can hold');
-		}
-
-		return payload;
-	}
-
-	/** A segment whose file may not get longer ends there: the block goes to a fresh one. */
-	#appendPayload(payload: Uint8Array[], records: number): AppendedBlock {
-		if (this.#segments.needsRoll(blockHeaderBytes + countBytes(payload), this.#options.segmentBytes)) {
-			this.#roll();
-		}
-
-		const {hasBlocks} = this.#segments.writer!;
-		try {
-			const block = this.#figures.timeWrite(() => this.#segments.append(payload, records));
-			this.#reserve();
-			return block;
-		} catch (error) {
-			if (!hasBlocks || (error as NodeJS.ErrnoException).code !== 'EFBIG') {
-				throw error;
-			}
-
-			this.#giveUpActive();
-			return this.#appendPayload(payload, records);
-		}
-	}
-
 	/** With a checkpoint there is something to reclaim, or will be. */
-	#giveUpActive(): void {
-		this.#segments.giveUpActive();
+	#gaveUpActive(): void {
 		if (this.#progress.isCreated) {
 			this.#progress.markDue();
-		}
-	}
-
-	/** Makes the syncs to come quicker, where that pays, within the bounds of the file and of all files. */
-	#reserve(): void {
-		const {segmentBytes, maxBytes} = this.#options;
-		const writer = this.#segments.writer!;
-		if (writer.isReserveDue) {
-			writer.reserve(Math.min(segmentBytes - writer.segment.end, maxBytes - this.contentBytes));
 		}
 	}
 

@@ -161,7 +161,7 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		bug: 'appending goes on in a file that has refused a block',
-		edits: [{file: 'log/segment-log.ts', find: 'this.#segments.giveUpActive();', replace: ''}],
+		edits: [{file: 'log/block-appender.ts', find: 'this.#parts.segments.giveUpActive();', replace: ''}],
 		killers: ['log/segment-log', 'queue/failing-storage'],
 	},
 	{
