@@ -8,6 +8,7 @@ import {CheckpointFile} from './checkpoint-file.ts';
 import {LogFigures} from './log-figures.ts';
 import {Progress} from './progress.ts';
 import {QuarantinedCopies} from './quarantined-copies.ts';
+import {Reclaim} from './reclaim.ts';
 import {cannotSync, RecordSync} from './record-sync.ts';
 import {type Recovered, type RecoveryReport, recover} from './recovery.ts';
 import {endOf, type Segment} from './segment.ts';
@@ -46,7 +47,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	readonly delivered: Delivered;
 	readonly doubtful: SequenceRange[];
 	readonly reader: SegmentReader<T>;
-	readonly #options: SegmentLogOptions<T>;
+	readonly #tell: (corruption: Corruption) => void;
 	readonly #calls: CallsUnderWay;
 	readonly #figures = new LogFigures();
 	readonly #segments: SegmentList;
@@ -57,8 +58,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	/** The number of the checkpoint among the files created. */
 	#checkpointNumber = 0;
 	readonly #copies: QuarantinedCopies;
-	/** The reclaim under way. It never rejects. */
-	#reclaiming: Promise<void> | undefined;
+	readonly #reclaim: Reclaim;
 
 	private constructor(
 		directory: string,
@@ -75,7 +75,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.recovery = report;
 		this.delivered = delivered;
 		this.doubtful = doubtful;
-		this.#options = options;
+		this.#tell = options.report;
 		this.#calls = calls;
 		this.#checkpoint = checkpoint;
 		this.#segments = new SegmentList(
@@ -118,6 +118,19 @@ export class SegmentLog<T> implements ReadableLog<T> {
 			doneSequence: () => this.#progress.sequence,
 		});
 		this.#copies = new QuarantinedCopies(directory, storage);
+		this.#reclaim = new Reclaim({
+			directory,
+			storage,
+			segments: this.#segments,
+			progress: this.#progress,
+			isMorePassable: () => this.#copies.isDirty,
+			syncCheckpoint: async () => {
+				await this.#syncCheckpoint();
+				await this.#recordSync.syncNames(this.#checkpointNumber);
+			},
+			maxRedelivery: options.maxRedelivery,
+			reclaimed: options.reclaimed,
+		});
 		this.reader = new SegmentReader<T>(this, sequence, blockOffset);
 	}
 
@@ -199,7 +212,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	/** Takes note of damage that was set aside, and tells of it. */
 	report(corruption: Corruption): void {
 		this.#copies.add(corruption);
-		this.#options.report(corruption);
+		this.#tell(corruption);
 	}
 
 	/**
@@ -227,7 +240,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	writeCheckpoint(): void {
 		if (this.#progress.isDue) {
 			this.#progress.write();
-			this.#reclaimIfDue();
+			this.#reclaim.startIfDue();
 		}
 	}
 
@@ -239,7 +252,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		}
 
 		this.writeCheckpoint();
-		this.#reclaimIfDue();
+		this.#reclaim.startIfDue();
 	}
 
 	/**
@@ -256,8 +269,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		await this.syncRecords();
 		if (this.#progress.isCreated) {
 			await this.#saveCheckpoint();
-			this.#reclaimIfDue();
-			await this.#reclaiming;
+			this.#reclaim.startIfDue();
+			await this.#reclaim.round;
 		}
 	}
 
@@ -273,8 +286,8 @@ export class SegmentLog<T> implements ReadableLog<T> {
 	/** Closes the log in order: all of it durable, and the next open has nothing to scan. */
 	async close(): Promise<void> {
 		try {
-			while (this.#reclaiming) {
-				await this.#reclaiming;
+			while (this.#reclaim.round) {
+				await this.#reclaim.round;
 			}
 
 			this.#createDueCheckpoint();
@@ -364,46 +377,6 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		const paths = this.#copies.dirtySegments;
 		const segments = this.segments.filter(({path}) => paths.includes(path));
 		return Math.min(done, ...segments.map(({next}) => (next?.firstSequence ?? this.nextSequence) - 1));
-	}
-
-	/** Starts a reclaim, if one is worth its sync; and another one after it, for what was done meanwhile. */
-	#reclaimIfDue(): void {
-		const {sequence, written, durable} = this.#progress;
-		const passable = this.#copies.isDirty ? sequence : written;
-		const isDue = this.#segments.firstBefore(passable) || written - durable >= this.#options.maxRedelivery;
-		if (!isDue || this.#reclaiming) {
-			return;
-		}
-
-		this.#reclaiming = this.#reclaim().then(
-			() => {
-				this.#reclaiming = undefined;
-				this.#reclaimIfDue();
-			},
-			() => {
-				// Tried again with the next checkpoint; close() and sync() tell what is wrong.
-				this.#reclaiming = undefined;
-			},
-		);
-	}
-
-	/** Checkpoint durable, then unlink, then the directory: a crash in between leaves files that recovery removes. */
-	async #reclaim(): Promise<void> {
-		await this.#syncCheckpoint();
-		await this.#recordSync.syncNames(this.#checkpointNumber);
-		const done = this.#progress.durable;
-		let segments = 0;
-		let bytes = 0;
-		for (let first = this.#segments.firstBefore(done); first; first = this.#segments.firstBefore(done)) {
-			this.#segments.removeFirst();
-			segments++;
-			bytes += first.end;
-		}
-
-		if (segments > 0) {
-			this.#options.reclaimed(segments, bytes);
-			await this.storage.syncDirectory(this.directory);
-		}
 	}
 
 	/** Writes that the log ends here in order; a log whose records are all done goes but for the checkpoint. */

@@ -46,9 +46,9 @@ export const mutants: readonly Mutant[] = [
 		bug: 'a segment is removed before the checkpoint that passes it is durable',
 		edits: [
 			{
-				file: 'log/segment-log.ts',
-				find: 'await this.#syncCheckpoint();\n\t\tawait this.#recordSync.syncNames(this.#checkpointNumber);\n\t\tconst done = this.#progress.durable;',
-				replace: 'await undefined;\n\t\tconst done = this.#progress.written;',
+				file: 'log/reclaim.ts',
+				find: 'await syncCheckpoint();\n\t\tconst done = progress.durable;',
+				replace: 'await undefined;\n\t\tconst done = progress.written;',
 			},
 		],
 		killers: ['reliability/crash-states'],
