@@ -1,5 +1,5 @@
 import {QueueSettledError} from '../errors.ts';
-import {checkMilliseconds, checkNames} from '../options.ts';
+import {checkMilliseconds, checkNames} from '../option-checks.ts';
 import type {Lease} from './lease.ts';
 import type {Delivery, NackOptions} from './queue.ts';
 

@@ -10,12 +10,8 @@ import {
 } from '../errors.ts';
 import {msgpackCodec} from '../format/codec.ts';
 import type {RecoveryReport} from '../log/recovery.ts';
+import {checkDirectory, checkInteger, checkMilliseconds, checkNames, checkWaitOptions} from '../option-checks.ts';
 import {
-	checkDirectory,
-	checkInteger,
-	checkMilliseconds,
-	checkNames,
-	checkWaitOptions,
 	type DeadLetter,
 	type DiskQueueOptions,
 	largestRecordBytes,

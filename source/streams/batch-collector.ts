@@ -1,7 +1,7 @@
 import {performance} from 'node:perf_hooks';
 import {outOfRange, QueueError} from '../errors.ts';
 import {measureRecord} from '../format/measure-record.ts';
-import {checkInteger, checkMilliseconds, checkNames} from '../options.ts';
+import {checkInteger, checkMilliseconds, checkNames} from '../option-checks.ts';
 import {QueueDelivery} from '../queue/delivery.ts';
 import type {Delivery, Queue} from '../queue/queue.ts';
 

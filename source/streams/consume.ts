@@ -1,5 +1,5 @@
 import {wrongType} from '../errors.ts';
-import {checkInteger, checkNames, checkWaitOptions} from '../options.ts';
+import {checkInteger, checkNames, checkWaitOptions} from '../option-checks.ts';
 import type {Delivery, Queue} from '../queue/queue.ts';
 import {BatchCollector, type BatchOptions, resolveBatch} from './batch-collector.ts';
 import {type Backoff, type Delays, defaultDelay, delaysOf} from './retry-delays.ts';

@@ -1,5 +1,6 @@
 import {addAbortSignal, type Duplex as NodeDuplex, type Writable as NodeWritable} from 'node:stream';
-import {checkNames, type DiskQueueOptions, defaults} from '../options.ts';
+import {checkNames} from '../option-checks.ts';
+import {type DiskQueueOptions, defaults} from '../options.ts';
 import {DiskQueue} from '../queue/disk-queue.ts';
 import type {Delivery} from '../queue/queue.ts';
 import {closeQuietly} from './close-quietly.ts';

@@ -1,6 +1,7 @@
 import {resolve} from 'node:path';
 import {wrongType} from '../errors.ts';
-import {checkDirectory, type DiskQueueOptions, resolveOptions} from '../options.ts';
+import {checkDirectory} from '../option-checks.ts';
+import {type DiskQueueOptions, resolveOptions} from '../options.ts';
 import {announceDeparture} from '../queue/departures.ts';
 import {DiskQueue} from '../queue/disk-queue.ts';
 import type {StreamSettings} from './stream-options.ts';

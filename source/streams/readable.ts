@@ -1,6 +1,6 @@
 import {addAbortSignal, type Readable as NodeReadable, type Writable as NodeWritable} from 'node:stream';
 import {outOfRange} from '../errors.ts';
-import {checkNames} from '../options.ts';
+import {checkNames} from '../option-checks.ts';
 import type {DiskQueue} from '../queue/disk-queue.ts';
 import type {Delivery} from '../queue/queue.ts';
 import {closeQuietly} from './close-quietly.ts';

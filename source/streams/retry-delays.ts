@@ -1,5 +1,5 @@
 import {outOfRange} from '../errors.ts';
-import {checkMilliseconds, checkNames} from '../options.ts';
+import {checkMilliseconds, checkNames} from '../option-checks.ts';
 import type {Delivery} from '../queue/queue.ts';
 
 /** How long a record waits after a failure: exponential backoff, as Kafka and AWS clients do. Times are milliseconds. */

@@ -1,5 +1,5 @@
 import {outOfRange, wrongType} from '../errors.ts';
-import {checkInteger, checkWaitOptions} from '../options.ts';
+import {checkInteger, checkWaitOptions} from '../option-checks.ts';
 import {DiskQueue} from '../queue/disk-queue.ts';
 
 /** When a record that was read is done: see the option of the streams. */

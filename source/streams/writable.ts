@@ -1,5 +1,6 @@
 import {addAbortSignal, type Writable as NodeWritable} from 'node:stream';
-import {checkNames, defaults} from '../options.ts';
+import {checkNames} from '../option-checks.ts';
+import {defaults} from '../options.ts';
 import type {DiskQueue} from '../queue/disk-queue.ts';
 import {closeQuietly} from './close-quietly.ts';
 import {Writable} from './stream-classes.ts';
