@@ -13,8 +13,9 @@ import {PutSide} from './put-side.ts';
 import type {Delivery, QueueStats} from './queue.ts';
 import {maxBlockBytes, type Reading, RecordStore} from './record-store.ts';
 import {Shortage} from './shortage.ts';
+import {SyncTimer} from './sync-timer.ts';
 import {Tasks} from './tasks.ts';
-import {maxDelay} from './waiting-line.ts';
+import {TurningPoints} from './turning-points.ts';
 
 /** Records that may be done before the checkpoint is written, within a turn of the event loop. */
 const maxUnwrittenDone = 1024;
@@ -62,12 +63,9 @@ export class Engine<T> {
 	readonly #leaving = new Set<Promise<unknown>>();
 	readonly #closingListeners = new Set<() => void>();
 	#dropped = 0;
-	#syncTimer: NodeJS.Timeout | undefined;
-	/** The sync by the timer that is under way. It never rejects. */
-	#syncing: Promise<void> | undefined;
+	readonly #syncTimer: SyncTimer;
+	readonly #turningPoints: TurningPoints;
 	#turn: NodeJS.Immediate | undefined;
-	#isOnDisk: boolean;
-	#isEmpty: boolean;
 	#isShutDown = false;
 	#closing: Promise<void> | undefined;
 	/** From here on the log is being closed, and no turn is taken any more. */
@@ -83,8 +81,6 @@ export class Engine<T> {
 		this.#emit = emit;
 		this.#wantsEmpty = wantsEmpty;
 		this.#deadLetter = deadLetter;
-		this.#isOnDisk = log.recovery.records > 0;
-		this.#isEmpty = !this.#isOnDisk;
 		this.store = new RecordStore<T>(log, {
 			cacheSize,
 			cacheBytes,
@@ -92,6 +88,14 @@ export class Engine<T> {
 			headShare: durability === 'spill' ? 0.5 : 1,
 			dropped: (error, count) => this.#lost(error, count),
 		});
+		this.#turningPoints = new TurningPoints(this.store, log.recovery.records > 0, {
+			spilled: () => this.#emit('spill'),
+			emptied: () => this.#emit('empty'),
+		});
+		this.#syncTimer = new SyncTimer(
+			() => this.sync(),
+			error => this.#emit('error', error),
+		);
 		this.limits = new Limits(this.store, log, {...options, dropped: drop => this.#drop(drop)});
 		this.tasks = new Tasks(this.store);
 		this.#shortage = new Shortage(log, {
@@ -140,10 +144,7 @@ export class Engine<T> {
 	/** Brings back what an earlier run had in flight, and starts what runs by itself. */
 	async start(): Promise<void> {
 		await this.store.restore(this.#log.delivered);
-		const {syncInterval} = this.#options;
-		if (Number.isFinite(syncInterval)) {
-			this.#syncTimer = setInterval(() => this.#syncQuietly(), Math.min(syncInterval, maxDelay)).unref();
-		}
+		this.#syncTimer.start(this.#options.syncInterval);
 	}
 
 	/** Lets everything go as it was found, after a start that failed. */
@@ -273,7 +274,7 @@ export class Engine<T> {
 	}
 
 	#added(): void {
-		this.#isEmpty = false;
+		this.#turningPoints.added();
 		this.gets.added();
 	}
 
@@ -309,7 +310,7 @@ export class Engine<T> {
 
 			this.puts.turn();
 			this.#writeCheckpoint();
-			this.#announceState();
+			this.#turningPoints.look();
 		});
 	}
 
@@ -320,21 +321,6 @@ export class Engine<T> {
 		} catch {
 			// Stays due.
 		}
-	}
-
-	#announceState(): void {
-		const isOnDisk = this.store.diskSize > 0;
-		if (isOnDisk && !this.#isOnDisk) {
-			this.#emit('spill');
-		}
-
-		this.#isOnDisk = isOnDisk;
-		const isEmpty = this.store.size === 0;
-		if (isEmpty && !this.#isEmpty) {
-			this.#emit('empty');
-		}
-
-		this.#isEmpty = isEmpty;
 	}
 
 	#drop(drop: Drop<T>): void {
@@ -354,17 +340,8 @@ export class Engine<T> {
 		});
 	}
 
-	/** One at a time: a device may take longer than the interval. */
-	#syncQuietly(): void {
-		this.#syncing ??= this.sync()
-			.catch(error => this.#emit('error', error as Error))
-			.finally(() => {
-				this.#syncing = undefined;
-			});
-	}
-
 	async #close(): Promise<void> {
-		clearInterval(this.#syncTimer);
+		this.#syncTimer.stop();
 		for (const listener of this.#closingListeners) {
 			listener();
 		}
