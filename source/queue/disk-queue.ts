@@ -340,7 +340,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 	}
 
 	/**
-	 * Forces all accepted records, and all that is done, to the device.
+	 * Forces all accepted records, and all that is done, to the device. Calls that come while one is under way share the next.
 	 *
 	 * ```ts
 	 * await queue.sync();

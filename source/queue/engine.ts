@@ -12,6 +12,7 @@ import {type Drop, Limits} from './limits.ts';
 import {PutSide} from './put-side.ts';
 import type {Delivery, QueueStats} from './queue.ts';
 import {maxBlockBytes, type Reading, RecordStore} from './record-store.ts';
+import {SharedCall} from './shared-call.ts';
 import {Shortage} from './shortage.ts';
 import {SyncTimer} from './sync-timer.ts';
 import {Tasks} from './tasks.ts';
@@ -63,6 +64,7 @@ export class Engine<T> {
 	readonly #leaving = new Set<Promise<unknown>>();
 	readonly #closingListeners = new Set<() => void>();
 	#dropped = 0;
+	readonly #logSync: SharedCall;
 	readonly #syncTimer: SyncTimer;
 	readonly #turningPoints: TurningPoints;
 	#turn: NodeJS.Immediate | undefined;
@@ -92,6 +94,7 @@ export class Engine<T> {
 			spilled: () => this.#emit('spill'),
 			emptied: () => this.#emit('empty'),
 		});
+		this.#logSync = new SharedCall(() => log.sync());
 		this.#syncTimer = new SyncTimer(
 			() => this.sync(),
 			error => this.#emit('error', error),
@@ -217,7 +220,7 @@ export class Engine<T> {
 
 	async sync(): Promise<void> {
 		this.store.spillAll();
-		await this.#log.sync();
+		await this.#logSync.run();
 	}
 
 	/** Tells a consumer when the queue begins to close. Gives what takes it off again. */
@@ -359,6 +362,7 @@ export class Engine<T> {
 
 		const failures: unknown[] = [];
 		const attempt = (step: () => Promise<void>) => step().catch(error => failures.push(error));
+		await this.#logSync.settle();
 		this.limits.lift();
 		await attempt(() => this.puts.finish());
 		await attempt(() => this.#log.close());

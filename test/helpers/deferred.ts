@@ -1,8 +1,12 @@
-/** A promise, and what resolves it. */
-export function deferred(): {promise: Promise<void>; resolve: () => void} {
+export type Deferred = {promise: Promise<void>; resolve: () => void; reject: (error: Error) => void};
+
+/** A promise, and what settles it. */
+export function deferred(): Deferred {
 	let resolve!: () => void;
-	const promise = new Promise<void>(done => {
+	let reject!: (error: Error) => void;
+	const promise = new Promise<void>((done, failed) => {
 		resolve = done;
+		reject = failed;
 	});
-	return {promise, resolve};
+	return {promise, resolve, reject};
 }

@@ -808,3 +808,35 @@ test('fsync: records taken back since their name could not be synced do not get 
 	await again.putMany(range(100, 104));
 	t.deepEqual(await drain(again), [...range(0, 4), ...range(100, 104)]);
 });
+
+test('syncs that are asked for while one is under way are one', async t => {
+	const producers = 32;
+	const rounds = 10;
+	const queue = await openQueue<number>(t, {durability: 'write'});
+	await Promise.all(
+		range(0, producers).map(async id => {
+			for (const round of range(0, rounds)) {
+				await queue.put(id * rounds + round);
+				await queue.sync();
+			}
+		}),
+	);
+	// Nobody waits for more than the one under way and the next: each forces the records, and the checkpoint.
+	t.true(queue.stats().syncs <= 2 * (2 * rounds + 1), `${queue.stats().syncs} syncs`);
+});
+
+test('a queue that is closed while syncs wait for one another serves them all, and is closed in order', async t => {
+	const {storage, hold} = faultyStorage();
+	const directory = temporaryDirectory(t);
+	const queue = await DiskQueue.open<number>(directory, withStorage(storage, {durability: 'write'}));
+	await queue.putMany(range(0, 5));
+	const release = hold('sync');
+	const syncs = range(0, 3).map(() => queue.sync());
+	const closed = queue.close();
+	await nextTurn();
+	release();
+	await Promise.all([...syncs, closed]);
+	const again = await openQueue<number>(t, {}, directory);
+	t.true(again.recovery.isClean);
+	t.deepEqual(await drain(again), range(0, 5));
+});
