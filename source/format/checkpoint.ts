@@ -4,8 +4,7 @@ The checkpoint file: four slots of 32 KiB, at 0, 32,768, 65,536 and 98,304. The 
 offset  bytes  field
      0      4  magic "dqcp"
      4      2  format version, 1
-     6      2  flags: bit 0 = the queue was closed in order, and nothing follows the end said here;
-               bit 1 = nothing is to be appended to the segment with the end
+     6      2  flags: bit 0 = the queue was closed in order, and nothing follows the end said here
      8     16  queue id
     24      8  generation, counts the slots written
     32      8  sequence: every record before it is done
@@ -52,7 +51,6 @@ const headerChecksumOffset = bodyChecksumOffset + 8;
 const headerBytes = headerChecksumOffset + 4;
 
 const closedFlag = 1;
-const sealedFlag = 2;
 
 export type Checkpoint = {
 	version: number;
@@ -66,8 +64,6 @@ export type Checkpoint = {
 	end: {nextSequence: number; segment: number; offset: number};
 	/** The queue was closed in order: nothing follows `end`. */
 	isClosed: boolean;
-	/** The next record goes into a fresh segment: of this one a crash may have taken blocks, which could come back. */
-	isSealed: boolean;
 	/** Sequences that were not on the device for certain when a crash came: a power cut may have taken some. */
 	doubtful: SequenceRange[];
 	/** What was delivered out of order. */
@@ -89,8 +85,7 @@ export function encodeCheckpoint(checkpoint: Omit<Checkpoint, 'version'>): Buffe
 	body.copy(bytes, headerBytes);
 	magic.copy(bytes);
 	bytes.writeUInt16LE(formatVersion, versionOffset);
-	const {isClosed, isSealed} = checkpoint;
-	bytes.writeUInt16LE((isClosed ? closedFlag : 0) | (isSealed ? sealedFlag : 0), flagsOffset);
+	bytes.writeUInt16LE(checkpoint.isClosed ? closedFlag : 0, flagsOffset);
 	checkpoint.queueId.copy(bytes, queueIdOffset);
 	bytes.writeBigUInt64LE(BigInt(checkpoint.generation), generationOffset);
 	bytes.writeBigUInt64LE(BigInt(checkpoint.sequence), sequenceOffset);
@@ -213,7 +208,6 @@ function emptyBody(sequence: number): Pick<Checkpoint, 'doubtful' | 'delivered'>
 function readFields(slot: Buffer, bytes: Buffer): Checkpoint | Mismatch {
 	const read = (offset: number) => Number(slot.readBigUInt64LE(offset));
 	const version = slot.readUInt16LE(versionOffset);
-	const flags = slot.readUInt16LE(flagsOffset);
 	const generation = read(generationOffset);
 	const sequence = read(sequenceOffset);
 	const blockOffset = read(blockOffsetOffset);
@@ -236,8 +230,7 @@ function readFields(slot: Buffer, bytes: Buffer): Checkpoint | Mismatch {
 		sequence,
 		blockOffset,
 		end,
-		isClosed: (flags & closedFlag) !== 0,
-		isSealed: (flags & sealedFlag) !== 0,
+		isClosed: (slot.readUInt16LE(flagsOffset) & closedFlag) !== 0,
 		...body,
 	};
 }

@@ -8,7 +8,7 @@ offset  bytes  field
      8     16  queue id, random, the same in every file of a queue
     24      8  first sequence, also the file's name
     32     24  codec name, ASCII, padded with zeros
-    56      4  salt, also in the file's name; none is 0
+    56      4  salt, also in the file's name; 0 in a name without one
     60      4  CRC-32 (IEEE) of bytes 0 to 59
 
 The salt is drawn anew whenever a queue is opened again: the file system may give a new file the blocks of one that a power

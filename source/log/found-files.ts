@@ -111,11 +111,11 @@ export function readQueueIds(found: FoundSegment[], codecName: string, storage: 
 	return last ? [...ids, ...readQueueId(last, codecName, storage)] : ids;
 }
 
-/** The queue id in a segment's header, if the header checks. */
-function readQueueId({path}: FoundSegment, codecName: string, storage: Storage): Buffer[] {
+/** The queue id in a segment's header, if the header checks, and is not that of another segment. */
+function readQueueId({path, firstSequence, salt}: FoundSegment, codecName: string, storage: Storage): Buffer[] {
 	const header = readHeader(path, storage);
 	refuseNewer(path, header);
-	if (header instanceof Mismatch) {
+	if (header instanceof Mismatch || header.firstSequence !== firstSequence || header.salt !== salt) {
 		return [];
 	}
 

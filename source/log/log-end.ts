@@ -29,6 +29,8 @@ export async function settleEnd(recovery: Recovery): Promise<void> {
 	);
 	recovery.recordsEnd = recovery.nextSequence;
 	if (endsAsClosed(recovery)) {
+		// A name that a killed run removed, for one, whose sequence is about to be used again.
+		await storage.syncDirectory(directory);
 		return;
 	}
 
@@ -86,7 +88,8 @@ function endsAsClosed({segments, checkpoint, queueId, nextSequence, storage}: Re
 		return offset === 0;
 	}
 
-	return segment === last.firstSequence && offset === last.end && findMisplaced(last, queueId, storage) === undefined;
+	const isWhole = segment === last.firstSequence && offset === last.end && offset > segmentHeaderBytes;
+	return isWhole && findMisplaced(last, queueId, storage) === undefined;
 }
 
 /** Why a segment is not one of this queue and under its name; undefined if it is. */
@@ -179,12 +182,16 @@ export async function removeEmpty(segment: Segment, recovery: Recovery): Promise
 	await storage.syncDirectory(directory);
 }
 
-/** Whether a segment's header was being written, and did not come to its end. */
-function isBegun({path, firstSequence, salt}: Segment, {codecName, storage}: Recovery): boolean {
+/**
+ * Whether a segment's header was being written, and did not come to its end: the device has the beginning of it, or that of
+ * a segment from the same sequence that was lost.
+ */
+function isBegun({path, firstSequence, salt}: Segment, {queueId, codecName, storage}: Recovery): boolean {
 	const bytes = readHeaderBytes(path, storage);
-	return (
-		decodeSegmentHeader(bytes) instanceof Mismatch && isBegunSegmentHeader(bytes, {firstSequence, salt, codecName})
-	);
+	const header = decodeSegmentHeader(bytes);
+	return header instanceof Mismatch
+		? isBegunSegmentHeader(bytes, {firstSequence, salt, codecName})
+		: header.salt !== salt && !checkSegmentPlace(header, {queueId, firstSequence, salt: header.salt});
 }
 
 /** Moves a damaged file aside and tells of it; with `'throw'` nothing is changed. */

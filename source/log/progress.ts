@@ -11,7 +11,7 @@ export type ProgressParts = {
 	/** The last sequence up to a given one that a checkpoint may name: what lies before it may be removed. */
 	passable(sequence: number): number;
 	/** What a checkpoint says besides what is done, for the sequence before which all is. */
-	describe(sequence: number): Pick<CheckpointState, 'queueId' | 'blockOffset' | 'end' | 'isSealed' | 'doubtful'>;
+	describe(sequence: number): Pick<CheckpointState, 'queueId' | 'blockOffset' | 'end' | 'doubtful'>;
 	/** Told that the checkpoint's file was created. */
 	created(): void;
 };

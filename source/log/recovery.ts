@@ -1,4 +1,4 @@
-import {randomBytes, randomInt} from 'node:crypto';
+import {randomBytes} from 'node:crypto';
 import {join} from 'node:path';
 import type {Corruption} from '../errors.ts';
 import type {Checkpoint, Delivered, SequenceRange} from '../format/checkpoint.ts';
@@ -32,11 +32,7 @@ export type RecoveryReport = {
 /** The state of a log to go on from. */
 export type Recovered = {
 	queueId: Buffer;
-	/** Of the segments to come. */
-	salt: number;
 	segments: Segment[];
-	/** Whether the last of them may be gone on with. */
-	isLastUsable: boolean;
 	/** First record that is not done. */
 	sequence: number;
 	/** Where the block that holds it may start in its segment; 0 if not known. */
@@ -84,8 +80,7 @@ export async function recover(
 	}
 
 	const checkpoint = saved instanceof Mismatch ? undefined : saved;
-	const knownId = checkpoint?.queueId ?? ids[0];
-	const queueId = knownId ?? randomBytes(queueIdBytes);
+	const queueId = checkpoint?.queueId ?? ids[0] ?? randomBytes(queueIdBytes);
 	const segments = found.map(({bytes, ...place}) => segmentAt(directory, {queueId, ...place}, bytes));
 	const recovery: Recovery = {
 		directory,
@@ -94,10 +89,7 @@ export async function recover(
 		checkpoint,
 		codecName,
 		queueId,
-		// A queue that is new has no former blocks that could come back.
-		salt: knownId ? randomInt(1, 2 ** 32) : 0,
 		segments,
-		isLastUsable: false,
 		sequence: checkpoint?.sequence ?? 0,
 		blockOffset: checkpoint?.blockOffset ?? 0,
 		nextSequence: 0,
@@ -108,7 +100,6 @@ export async function recover(
 		report,
 	};
 	await settleEnd(recovery);
-	recovery.isLastUsable = report.isClean && !checkpoint?.isSealed;
 	recovery.sequence = checkpoint?.sequence ?? segments[0]?.firstSequence ?? recovery.nextSequence;
 	await finishReclaim(recovery);
 	await keepAside(recovery);

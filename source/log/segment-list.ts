@@ -10,7 +10,10 @@ import {SegmentWriter} from './segment-writer.ts';
 /** Where the segments of a log are, and what goes into their headers. */
 export type ListPlace = {directory: string; queueId: Buffer; salt: number; codecName: string; storage: Storage};
 
-/** The segments of a log in order: the last one, the active, is appended to, the others are sealed. */
+/**
+ * The segments of a log in order. The active one, which is appended to, is the last, and was begun since the open: what an
+ * earlier run left is sealed, as a crash may have taken blocks of it that the device still has.
+ */
 export class SegmentList {
 	readonly #place: ListPlace;
 	readonly #segments: Segment[];
@@ -18,26 +21,18 @@ export class SegmentList {
 	/** The sequence behind the last record: lower than the next one after a power cut that took what was between. */
 	#recordsEnd: number;
 	#writer: SegmentWriter | undefined;
-	/** Whether the last segment may be gone on with: not once a crash has cut it, or another was begun. */
-	#isLastUsable: boolean;
 	/** Told of a segment before its file goes. */
 	readonly #leave: (segment: Segment) => void;
 
 	constructor(
 		place: ListPlace,
-		{
-			segments,
-			nextSequence,
-			recordsEnd,
-			isLastUsable,
-		}: Pick<Recovered, 'segments' | 'nextSequence' | 'recordsEnd' | 'isLastUsable'>,
+		{segments, nextSequence, recordsEnd}: Pick<Recovered, 'segments' | 'nextSequence' | 'recordsEnd'>,
 		leave: (segment: Segment) => void,
 	) {
 		this.#place = place;
 		this.#segments = segments;
 		this.#nextSequence = nextSequence;
 		this.#recordsEnd = recordsEnd;
-		this.#isLastUsable = isLastUsable;
 		this.#leave = leave;
 	}
 
@@ -67,24 +62,19 @@ export class SegmentList {
 		return endOf(this.#segments, this.#nextSequence);
 	}
 
-	/** The writer of the active segment, if it was written to since the open. */
+	/** The writer of the active segment, if there is one. */
 	get writer(): SegmentWriter | undefined {
 		return this.#writer;
 	}
 
-	/** Whether what is appended next goes into a fresh segment in any case. */
-	get isSealed(): boolean {
-		return !this.#writer && !this.#isLastUsable;
-	}
-
-	/** Whether the last segment has blocks and may be appended to. */
+	/** Whether there is an active segment, and blocks in it. */
 	get isSealable(): boolean {
-		return this.#writer?.hasBlocks ?? (this.#isLastUsable && this.#segments.length > 0);
+		return this.#writer?.hasBlocks ?? false;
 	}
 
 	/** Whether a block of so many bytes needs a fresh segment: the first block of one always has room. */
 	needsRoll(blockBytes: number, segmentBytes: number): boolean {
-		const writer = this.#writer ?? this.#reopenLast();
+		const writer = this.#writer;
 		return !writer || (writer.hasBlocks && writer.segment.end + blockBytes > segmentBytes);
 	}
 
@@ -129,7 +119,6 @@ export class SegmentList {
 	seal(): void {
 		this.#writer?.close();
 		this.#writer = undefined;
-		this.#isLastUsable = false;
 	}
 
 	/**
@@ -156,7 +145,7 @@ export class SegmentList {
 	/** The first segment, if all its records are before a sequence, and no more can come. */
 	firstBefore(sequence: number): Segment | undefined {
 		const [first] = this.#segments;
-		const end = first?.next?.firstSequence ?? (this.isSealed ? this.#nextSequence : undefined);
+		const end = first?.next?.firstSequence ?? (this.#writer ? undefined : this.#nextSequence);
 		return end !== undefined && end <= sequence ? first : undefined;
 	}
 
@@ -172,17 +161,6 @@ export class SegmentList {
 		while (this.#segments.length > 0) {
 			this.removeFirst();
 		}
-	}
-
-	/** Goes on in the last segment of a log that was closed in order. */
-	#reopenLast(): SegmentWriter | undefined {
-		const last = this.#segments.at(-1);
-		if (last && this.#isLastUsable) {
-			this.#writer = SegmentWriter.reopen(last, this.#place.storage);
-			last.syncedSequence = this.#nextSequence;
-		}
-
-		return this.#writer;
 	}
 
 	/** Removes the segments from a sequence on: nothing in them counts, and what comes next needs their names. */

@@ -17,6 +17,8 @@ import {type AppendedBlock, type ReadableLog, SegmentReader} from './segment-rea
 
 export type SegmentLogOptions<T> = {
 	codec: Codec<T>;
+	/** Of the segments to come: another one at each open. See segment-header.ts. */
+	salt: number;
 	/** Roll after this many bytes. */
 	segmentBytes: number;
 	/** Bound of all files, which zeros written ahead keep too. */
@@ -65,7 +67,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		options: SegmentLogOptions<T>,
 		{calls, checkpoint, recovered}: {calls: CallsUnderWay; checkpoint: CheckpointFile; recovered: Recovered},
 	) {
-		const {queueId, salt, sequence, end, report, delivered, doubtful, blockOffset} = recovered;
+		const {queueId, sequence, end, report, delivered, doubtful, blockOffset} = recovered;
 		const {storage} = calls;
 		this.directory = directory;
 		this.queueId = queueId;
@@ -79,7 +81,7 @@ export class SegmentLog<T> implements ReadableLog<T> {
 		this.#calls = calls;
 		this.#checkpoint = checkpoint;
 		this.#segments = new SegmentList(
-			{directory, queueId, salt, codecName: options.codec.name, storage},
+			{directory, queueId, salt: options.salt, codecName: options.codec.name, storage},
 			recovered,
 			segment => this.reader.leave(segment),
 		);
@@ -102,7 +104,6 @@ export class SegmentLog<T> implements ReadableLog<T> {
 				queueId,
 				blockOffset: this.reader.offsetOf(done),
 				end: this.#recordSync.end,
-				isSealed: this.#segments.isSealed,
 				doubtful: doubtful.filter(({next}) => next > Math.min(done, this.segments[0]?.firstSequence ?? done)),
 			}),
 			created: () => {

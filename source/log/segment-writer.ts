@@ -36,13 +36,6 @@ export class SegmentWriter {
 		return new SegmentWriter(segment, storage, storage.open(segment.path, 'create'));
 	}
 
-	/** Goes on behind the last block of a segment that was closed in order. */
-	static reopen(segment: Segment, storage: Storage): SegmentWriter {
-		const writer = new SegmentWriter(segment, storage, storage.open(segment.path, 'update'));
-		writer.#syncedEnd = segment.end;
-		return writer;
-	}
-
 	get syncedEnd(): number {
 		return this.#syncedEnd;
 	}

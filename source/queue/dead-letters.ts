@@ -3,8 +3,9 @@ import {inspect, types} from 'node:util';
 import type {DeadLetter, DeadLetterQueue} from '../options.ts';
 import type {Lease} from './lease.ts';
 
-/** More of an error's text is not kept. */
+/** More of an error's text is not kept, nor of what else was thrown. */
 const maxTextLength = 1000;
+const inspection = {depth: 1, maxArrayLength: 20, maxStringLength: maxTextLength};
 
 /** What becomes of a record that was given up. */
 export type BurialEvents<T> = {
@@ -85,8 +86,9 @@ function letterOf<T>(lease: Lease<T>, reason: string, error: unknown): DeadLette
 /** What a person reads of an error, whatever was thrown. */
 function textOf(error: unknown): string {
 	try {
-		const text = typeof error === 'string' || types.isNativeError(error) ? String(error) : inspect(error);
-		return text.slice(0, maxTextLength).toWellFormed();
+		const text = typeof error === 'string' || types.isNativeError(error) ? String(error) : inspect(error, inspection);
+		// A slice would keep the whole of a long text in memory; a character that is cut in two is replaced on the way.
+		return Buffer.from(text.slice(0, maxTextLength)).toString();
 	} catch {
 		return 'an error that has no text';
 	}

@@ -1,3 +1,4 @@
+import {randomInt} from 'node:crypto';
 import {dirname, resolve} from 'node:path';
 import {QueueStorageError} from '../errors.ts';
 import {type DirectoryLock, lockDirectory} from '../log/directory-lock.ts';
@@ -9,10 +10,13 @@ import {awaitDeparture} from './departures.ts';
 /** What tells that a name on the path is there, and no directory. */
 const blockedCodes = ['EEXIST', 'ENOTDIR', 'ENOENT', 'ELOOP'];
 
+/** Salts are of 32 bits, and 0 is that of a segment whose name has none. */
+const saltLimit = 2 ** 32;
+
 /** Takes the directory of a queue, creating it if need be, and recovers its log. Failing, it holds and leaves nothing. */
 export async function openDirectory<T>(
 	directory: string,
-	options: SegmentLogOptions<T>,
+	options: Omit<SegmentLogOptions<T>, 'salt'>,
 ): Promise<{lock: DirectoryLock; log: SegmentLog<T>}> {
 	const path = resolve(directory);
 	await awaitDeparture(path);
@@ -20,7 +24,8 @@ export async function openDirectory<T>(
 	const lock = await lockDirectory(path, options.storage);
 	try {
 		const storage = guardStorage(options.storage, lock, path);
-		return {lock, log: await SegmentLog.open(path, {...options, storage})};
+		const salt = randomInt(1, saltLimit);
+		return {lock, log: await SegmentLog.open(path, {...options, salt, storage})};
 	} catch (error) {
 		await lock.release();
 		throw error;

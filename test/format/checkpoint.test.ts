@@ -16,7 +16,6 @@ const checkpoint = {
 	blockOffset: 64,
 	end: {nextSequence: 12, segment: 7, offset: 109},
 	isClosed: true,
-	isSealed: false,
 	doubtful: [],
 	delivered: {next: 9, runs: []},
 };
@@ -34,16 +33,9 @@ test('a checkpoint slot has these bytes', t => {
 
 test('a checkpoint comes back, from a whole slot too', t => {
 	t.deepEqual(decodeCheckpoint(slot), {...checkpoint, version: 1});
-	const states = [false, true].flatMap(isClosed =>
-		[false, true].map(isSealed => ({...checkpoint, isClosed, isSealed})),
-	);
-	for (const state of states) {
-		const padded = Buffer.alloc(slotBytes);
-		encodeCheckpoint(state).copy(padded);
-		t.deepEqual(decodeCheckpoint(padded), {...state, version: 1});
-	}
-
-	t.is(states.length, 4);
+	const padded = Buffer.alloc(slotBytes);
+	encodeCheckpoint({...checkpoint, isClosed: false}).copy(padded);
+	t.deepEqual(decodeCheckpoint(padded), {...checkpoint, version: 1, isClosed: false});
 });
 
 const delivered = {

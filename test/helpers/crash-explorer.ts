@@ -24,7 +24,7 @@ export type CrashScript = {
 export type Counts = {crashes: number; states: number; distinct: number};
 
 /** A state whose recovery may be crashed too. */
-export type Candidate = {state: CrashState; image: DiskImage; outcome: Outcome};
+export type Candidate = {state: CrashState; outcome: Outcome};
 
 /** The outcomes of the states that were met; equal states are opened once. */
 export class Explorer {
@@ -33,9 +33,11 @@ export class Explorer {
 	readonly #outcomes = new Map<string, Outcome>();
 	/** What was wrong after an open, by what it left. */
 	readonly #lives = new Map<string, string[]>();
+	/** States, each with what segments had held before it. */
+	readonly #candidates = new Set<string>();
 	readonly #met: (candidate: Candidate) => void;
 
-	/** `met` is told of each state that was not met before, and of what opening it gave. */
+	/** `met` is told of each state that was not met before, or not after the same segments, and of what opening it gave. */
 	constructor(directories: string[], met: (candidate: Candidate) => void) {
 		this.directories = directories;
 		this.#met = met;
@@ -67,6 +69,7 @@ export class Explorer {
 
 			checked.add(key);
 			const outcome = this.#outcomes.get(state.key) ?? (await this.#open(state));
+			this.#offer({state, outcome});
 			const faults = faultsIn(outcome, moment, state);
 			if (faults.length > 0) {
 				throw new Error(describeFaults(faults, how, state, outcome, truth));
@@ -87,8 +90,15 @@ export class Explorer {
 		}
 
 		this.#outcomes.set(state.key, outcome);
-		this.#met({state, image, outcome});
 		return outcome;
+	}
+
+	#offer(candidate: Candidate): void {
+		const key = `${candidate.state.key} ${candidate.state.formerKey}`;
+		if (!this.#candidates.has(key)) {
+			this.#candidates.add(key);
+			this.#met(candidate);
+		}
 	}
 }
 

@@ -30,6 +30,8 @@ export type CrashState = {
 	image(): DiskImage;
 	/** What the segments held before the crash, by their first sequences: later ones may find it on the device. */
 	former(): Map<number, Buffer>;
+	/** Equal if that is. */
+	formerKey: string;
 	describe(): string;
 };
 
@@ -161,6 +163,12 @@ export class CrashModel {
 		return former;
 	}
 
+	/** The last write to a segment tells what all of them held. */
+	#formerKeyAt(crash: number): string {
+		const isOfLog = ({kind, path}: Operation) => kind === 'write' && path.endsWith('.log');
+		return String(this.operations.findLastIndex((each, index) => index < crash && isOfLog(each)));
+	}
+
 	/** Which of a number of pending operations are kept. */
 	*#subsets(count: number): Generator<(index: number) => boolean> {
 		const {exhaustive, samples} = this.#options;
@@ -267,6 +275,7 @@ export class CrashModel {
 			key: keyOfEntries([...names], inode => fileOf(inode).keyOf(kept, tear)),
 			hasStaleStart: tear !== undefined && this.#hasStaleStart(tear, pending),
 			former: () => this.#formerAt(kept.length),
+			formerKey: this.#formerKeyAt(kept.length),
 			image() {
 				const entries = [...names].map(([path, inode]): [string, Content | 'directory'] => [
 					path,

@@ -1,3 +1,4 @@
+import {randomInt} from 'node:crypto';
 import {basename, dirname} from 'node:path';
 import type {Corruption} from '../../source/errors.ts';
 import {msgpackCodec} from '../../source/format/codec.ts';
@@ -41,6 +42,7 @@ const codec = msgpackCodec<CrashRecord>();
 export function logOptions(storage: Storage): SegmentLogOptions<CrashRecord> {
 	return {
 		codec,
+		salt: randomInt(1, 2 ** 32),
 		segmentBytes: 1500,
 		maxBytes: Number.POSITIVE_INFINITY,
 		onCorruption: 'quarantine',

@@ -11,15 +11,16 @@ import {SimulatedDisk} from './simulated-disk.ts';
  * is on the device, and never lost again. What it did not give never comes back, though its bytes be on the device.
  */
 export async function recordSecondLife(
-	{state, image, outcome}: Candidate,
+	{state, outcome}: Candidate,
 	{contents, directories}: Explorer,
 	options: CrashModelOptions,
 ): Promise<Truth> {
 	const [directory] = directories as [string];
-	const disk = new SimulatedDisk(image, latencyFrom(options.random));
+	const disk = new SimulatedDisk(state.image(), latencyFrom(options.random));
 	const {delivered} = outcome.queues[0]!;
 	const found = delivered.map(({record}) => record.id);
-	const journal = new CrashJournal(disk.operations, {found});
+	// What the first life lost has no id that is used again.
+	const journal = new CrashJournal(disk.operations, {firstId: Math.max(0, ...found) + 1000, found});
 	await act(disk, journal, directory);
 	const written = delivered.map(({sequence, record}) => ({operation: -1, directory, sequence, id: record.id}));
 	return truthOf(journal, new CrashModel(disk, contents, {...options, former: state.former()}), directories, written);

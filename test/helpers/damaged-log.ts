@@ -102,6 +102,7 @@ async function deliverSome(log: SegmentLog<TestRecord>, state: State): Promise<S
 function optionsOf(options: Partial<SegmentLogOptions<TestRecord>>): SegmentLogOptions<TestRecord> {
 	return {
 		codec,
+		salt: 0,
 		segmentBytes,
 		maxBytes: Number.POSITIVE_INFINITY,
 		onCorruption: 'quarantine',

@@ -1,5 +1,6 @@
 import {basename} from 'node:path';
 import {fileSystem, type Storage} from '../../source/storage.ts';
+import {withoutSalt} from './segment-names.ts';
 
 /** The calls of the file system that may fail. `close` is none: see `fileSystem.close`. */
 export type FaultyMethod = Exclude<keyof Storage, 'close'>;
@@ -8,7 +9,7 @@ export type FaultyMethod = Exclude<keyof Storage, 'close'>;
 export type Fault = {
 	/** `any`: whatever is called. */
 	method: FaultyMethod | 'any';
-	/** Base name of the file or directory. */
+	/** Base name of the file or directory; of a segment, without its salt. */
 	file?: string;
 	nth?: number;
 	/** How many calls fail in a row; 1 by default. */
@@ -66,7 +67,9 @@ export function faultyStorage(): FaultyStorage {
 	const strike = (method: FaultyMethod, file: string): Fault | undefined => {
 		calls.set(method, (calls.get(method) ?? 0) + 1);
 		const fault = faults.find(
-			each => (each.method === method || each.method === 'any') && (each.file === undefined || each.file === file),
+			each =>
+				(each.method === method || each.method === 'any') &&
+				(each.file === undefined || each.file === withoutSalt(file)),
 		);
 		if (!fault || --fault.nth > 0) {
 			return undefined;
@@ -109,7 +112,7 @@ export function faultyStorage(): FaultyStorage {
 		}
 
 		if (fault.code) {
-			faults.unshift({method, file, code: fault.code, nth: 1, times: 1, hasStruck: true});
+			faults.unshift({method, file: withoutSalt(file), code: fault.code, nth: 1, times: 1, hasStruck: true});
 		}
 
 		return fault.take(bytes);

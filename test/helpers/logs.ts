@@ -31,6 +31,7 @@ export async function openLog(
 	const corruptions: Corruption[] = [];
 	const log = await SegmentLog.open<TestRecord>(directory, {
 		codec: msgpackCodec(),
+		salt: 0,
 		segmentBytes: 4096,
 		maxBytes: Number.POSITIVE_INFINITY,
 		onCorruption: 'quarantine',

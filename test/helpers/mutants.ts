@@ -87,12 +87,17 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		bug: 'a segment lost to a power cut is not told from the one written in its place',
-		edits: [{file: 'log/recovery.ts', find: 'salt: knownId ? randomInt(1, 2 ** 32) : 0', replace: 'salt: 0'}],
+		edits: [{file: 'format/segment-header.ts', find: 'salt === place.salt && ', replace: ''}],
 		killers: ['log/recovery'],
 	},
 	{
-		bug: 'after a crash and an orderly close the last segment is gone on with',
-		edits: [{file: 'log/recovery.ts', find: 'report.isClean && !checkpoint?.isSealed', replace: 'report.isClean'}],
+		bug: 'the checksum of a block header does not tie it to the run that wrote it',
+		edits: [{file: 'format/segment-header.ts', find: 'crc32(place, salt)', replace: 'crc32(place)'}],
+		killers: ['format/segment-header'],
+	},
+	{
+		bug: 'what an earlier run removed may come back beside a segment from the same sequence',
+		edits: [{file: 'log/log-end.ts', find: 'await storage.syncDirectory(directory);\n\t\treturn;', replace: 'return;'}],
 		killers: ['log/recovery'],
 	},
 	{

@@ -1,6 +1,7 @@
 import {basename, dirname} from 'node:path';
 import {fileSystem, type Storage} from '../../source/storage.ts';
 import {systemError} from './faulty-storage.ts';
+import {withoutSalt} from './segment-names.ts';
 
 /**
  * A call that changed or forced something, in the order in which the calls ended. `covers`: how many operations came
@@ -72,7 +73,7 @@ export class SimulatedDisk {
 		return this.#descriptors.size;
 	}
 
-	/** Lets the next call of a method on a file of that name fail; a write takes half before. */
+	/** Lets the next call of a method on a file of that name fail, whatever its salt; a write takes half before. */
 	fail(method: 'sync' | 'syncDirectory' | 'write', file: string): void {
 		this.#failing.push({method, file});
 	}
@@ -200,7 +201,9 @@ export class SimulatedDisk {
 	}
 
 	#strikes(method: string, path: string): boolean {
-		const index = this.#failing.findIndex(fault => fault.method === method && fault.file === basename(path));
+		const index = this.#failing.findIndex(
+			fault => fault.method === method && fault.file === withoutSalt(basename(path)),
+		);
 		if (index !== -1) {
 			this.#failing.splice(index, 1);
 		}

@@ -25,7 +25,6 @@ function state(sequence: number, isClosed = false): CheckpointState {
 		blockOffset: 0,
 		end,
 		isClosed,
-		isSealed: false,
 		doubtful: [],
 		delivered: {next: sequence, runs: []},
 	};

@@ -984,11 +984,6 @@ test('a header of another queue, which a power cut left in place of its own, cos
 	t.like(corruptions, [{offset: 0, bytes: segmentHeaderBytes, lost: undefined}]);
 });
 
-/** The last segment of a directory. */
-function lastSegment(directory: string): string {
-	return join(directory, segmentNames(directory).at(-1)!);
-}
-
 /** Puts the beginning of a file that is gone in place of another one's, as a file system may that gives its blocks out anew. */
 function fillWithStale(path: string, stale: Buffer, from = 0): void {
 	const bytes = readFileSync(path);
@@ -997,45 +992,93 @@ function fillWithStale(path: string, stale: Buffer, from = 0): void {
 	writeFileSync(path, bytes);
 }
 
-test('blocks of a segment that a power cut took do not come back in the file that is written in its place', async t => {
-	const {directory} = await killedLog(t, {unsynced: 3});
-	const lost = readFileSync(lastSegment(directory));
-	rmSync(lastSegment(directory));
-	const {log} = await openLog(t, directory);
-	log.append(recordsAt(100, 120));
-	const crashed = copyOf(t, directory);
-	fillWithStale(lastSegment(crashed), lost);
-	await reads(t, copyOf(t, directory), [
-		...numbered(0, 8),
-		...recordsAt(100, 120).map((each, at) => [8 + at, each] as [number, TestRecord]),
-	]);
-	const {log: again} = await openLog(t, crashed);
-	t.deepEqual(readAllSync(again), numbered(0, 8));
-	t.deepEqual(
-		again.recovery.corruptions.map(({offset, lost: cost}) => [offset, cost]),
-		[[0, undefined]],
-	);
+for (const onCorruption of ['quarantine', 'throw'] as const) {
+	test(`blocks of a segment that a power cut took do not come back in the one written in its place: ${onCorruption}`, async t => {
+		const {directory} = await killedLog(t);
+		const lost = readFileSync(join(directory, nameOf(8)));
+		rmSync(join(directory, nameOf(8)));
+		const {log} = await openLog(t, directory, {salt: 1});
+		log.append(recordsAt(100, 120));
+		const crashed = copyOf(t, directory);
+		fillWithStale(segmentPath(crashed, 8), lost);
+		const {log: whole} = await openLog(t, copyOf(t, directory), {salt: 2});
+		t.deepEqual(
+			readAllSync(whole).map(([, {id}]) => id),
+			[...recordsAt(0, 8), ...recordsAt(100, 120)].map(({id}) => id),
+		);
+		const {log: again, corruptions} = await openLog(t, crashed, {salt: 2, onCorruption});
+		t.deepEqual(readAllSync(again), numbered(0, 8));
+		t.deepEqual([...again.recovery.corruptions, ...corruptions], []);
+	});
+}
+
+test('blocks that a power cut took from behind what was closed in order do not come back', async t => {
+	const directory = temporaryDirectory(t);
+	const {log} = await openLog(t, directory, {salt: 1});
+	appendBlocks(log, 2);
+	await log.close();
+	const closed = copyOf(t, directory);
+	const {log: second} = await openLog(t, directory, {salt: 2});
+	second.append(recordsAt(100, 120));
+	const lost = segmentNames(directory).map(name => [name, readFileSync(join(directory, name))] as const);
+	const {log: third} = await openLog(t, closed, {salt: 3});
+	t.true(third.recovery.isClean);
+	third.append(recordsAt(200, 230));
+	const crashed = copyOf(t, closed);
+	for (const [index, name] of segmentNames(crashed).entries()) {
+		fillWithStale(join(crashed, name), lost[index]![1], index === 0 ? log.segments[0]!.end : 0);
+	}
+
+	const {log: reader} = await openLog(t, crashed, {salt: 4});
+	t.deepEqual(readAllSync(reader), numbered(0, 4));
 });
 
-test('blocks that a power cut took from a segment do not come back behind what it kept, however the queue was closed since', async t => {
+test('an old header in a segment that a power cut came before says nothing of the queue', async t => {
+	for (const header of [
+		{queueId: Buffer.alloc(16, 1), firstSequence: 3, salt: 0, codecName: 'json'},
+		{queueId: Buffer.alloc(16, 1), firstSequence: 14, salt: 7, codecName: 'msgpack'},
+	]) {
+		const {directory, log: writer} = await killedLog(t, {done: 14});
+		writeFileSync(join(directory, nameOf(14)), Buffer.concat([encodeSegmentHeader(header), Buffer.alloc(100, 0xa5)]));
+		for (const sequence of [0, 4, 8]) {
+			rmSync(join(directory, nameOf(sequence)));
+		}
+
+		const {log} = await openLog(t, directory);
+		t.true(log.queueId.equals(writer.queueId));
+		t.is(log.nextSequence, 14);
+		t.deepEqual(
+			log.recovery.corruptions.map(({path, lost}) => [path, lost]),
+			[[join(directory, nameOf(14)), undefined]],
+		);
+	}
+});
+
+test('what an earlier run left under the next name is gone for certain before that is given again', async t => {
+	const directory = await closedLog(t);
+	const {storage, operations} = faultyStorage();
+	const {log} = await openLog(t, directory, {storage});
+	t.true(log.recovery.isClean);
+	appendBlocks(log, 1);
+	const synced = operations.indexOf(`syncDirectory ${basename(directory)}`);
+	t.true(synced !== -1 && synced < operations.indexOf(`create ${nameOf(14)}`), operations.join('\n'));
+});
+
+test('a last segment without a block, which could not be removed, goes before its sequence is used again', async t => {
 	const directory = temporaryDirectory(t);
-	const {log} = await openLog(t, directory);
-	appendBlocks(log, 2);
-	await log.sync();
-	const kept = log.segments[0]!.end;
-	appendBlocks(log, 2);
-	const crashed = copyOf(t, directory);
-	const lost = readFileSync(lastSegment(crashed));
-	truncateSync(lastSegment(crashed), kept);
-	const {log: closing} = await openLog(t, crashed);
-	await closing.close();
-	const {log: writer} = await openLog(t, crashed);
-	t.true(writer.recovery.isClean);
-	writer.append(recordsAt(100, 120));
-	const again = copyOf(t, crashed);
-	fillWithStale(lastSegment(again), lost, lastSegment(again) === join(again, nameOf(0)) ? kept : 0);
-	const {log: reader} = await openLog(t, again);
-	t.deepEqual(readAllSync(reader), numbered(0, 4));
+	const {storage, inject, pending} = faultyStorage();
+	const {log} = await openLog(t, directory, {storage, salt: 1, segmentBytes: 100});
+	appendBlocks(log, 1);
+	inject({method: 'write', nth: 2, code: 'ENOSPC'});
+	inject({method: 'unlink', code: 'EIO'});
+	t.throws(() => appendBlocks(log, 1), {code: 'QUEUE_STORAGE'});
+	t.is(pending(), 0);
+	await log.close();
+	t.deepEqual(firstSequences(directory), [0, 2]);
+	const {log: again} = await openLog(t, directory, {salt: 2});
+	t.deepEqual(firstSequences(directory), [0]);
+	appendBlocks(again, 1);
+	t.deepEqual(readAllSync(again), numbered(0, 4));
 });
 
 test('two segments from the same sequence are refused, and neither is changed', async t => {

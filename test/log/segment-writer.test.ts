@@ -87,16 +87,6 @@ test('what cannot be cut off is behind the end of the segment', t => {
 	t.is(writer.segment.end, segmentHeaderBytes);
 });
 
-test('reopened, it goes on at the end that it is told', t => {
-	const {writer, storage} = createWriter(t);
-	writer.append([Buffer.from('first')]);
-	const again = SegmentWriter.reopen(writer.segment, storage);
-	t.is(again.syncedEnd, segmentHeaderBytes + 5);
-	again.append([Buffer.from('second')]);
-	t.is(readFileSync(writer.segment.path).toString('latin1', segmentHeaderBytes), 'firstsecond');
-	again.close();
-});
-
 /** Appends and syncs blocks of 100 bytes. */
 async function appendAndSync(writer: SegmentWriter, times: number): Promise<void> {
 	for (let left = times; left > 0; left--) {

@@ -12,6 +12,7 @@ import {
 	QueueLockedError,
 	QueueRecordError,
 } from '../../source/index.ts';
+import {segmentPath} from '../helpers/logs.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {recordStorage} from '../helpers/recording-storage.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
@@ -573,7 +574,7 @@ test('a batch that meets damage gives what stands before it, and the next one te
 	}
 
 	await queue.close();
-	const path = join(directory, `${'0'.repeat(20)}.log`);
+	const path = segmentPath(directory, 0);
 	const whole = readFileSync(path);
 	const damaged = Buffer.from(whole);
 	damaged[damaged.indexOf('second')]! ^= 0xff;

@@ -399,7 +399,10 @@ test('fsync: what another sync has forced to the device is not appended again wh
 	await queue.put(5);
 	t.is(pending(), 0);
 	const names = readdirSync(directory).filter(name => name.endsWith('.log'));
-	t.deepEqual(names.map(Number.parseFloat), [0, 4]);
+	t.deepEqual(
+		names.map(name => Number.parseInt(name, 10)),
+		[0, 4],
+	);
 	await queue.close();
 	t.deepEqual(await drain(await openQueue<number>(t, {}, directory)), range(0, 6));
 });

@@ -225,6 +225,34 @@ export const logScripts: CrashScript[] = [
 		},
 	},
 	{
+		name: 'a segment that cannot be begun, closed, reopened, append',
+		async act(stage) {
+			const log = await new LogActor(stage).open({segmentBytes: 100});
+			log.append(1);
+			stage.disk.fail('write', '00000000000000000001.log');
+			log.failingAppend(1);
+			await log.close();
+			await log.open({segmentBytes: 100});
+			log.append(1);
+			await log.sync();
+		},
+	},
+	{
+		name: 'closed, reopened, a segment that cannot be begun, killed, reopened, append',
+		async act(stage) {
+			const log = await new LogActor(stage).open({segmentBytes: 100});
+			log.append(1);
+			await log.close();
+			await log.open({segmentBytes: 100});
+			stage.disk.fail('write', '00000000000000000001.log');
+			log.failingAppend(1);
+			log.kill();
+			await log.open({segmentBytes: 100});
+			log.append(1);
+			await log.sync();
+		},
+	},
+	{
 		name: 'closed, reopened, drained, closed',
 		async act(stage) {
 			const log = await new LogActor(stage).open(small);

@@ -101,14 +101,12 @@ class Sample<T> {
 }
 
 /** Whether opening a state changed it, and told no damage. */
-function isRecovered({image, outcome}: Candidate): boolean {
-	return (
-		outcome.queues.every(({corruptions}) => corruptions.length === 0) && keyOfImage(image) !== keyOfImage(outcome.image)
-	);
+function isRecovered({state, outcome}: Candidate): boolean {
+	return outcome.queues.every(({corruptions}) => corruptions.length === 0) && state.key !== keyOfImage(outcome.image);
 }
 
-async function opensAsWhole(t: ExecutionContext, {state, image, outcome}: Candidate, directory: string): Promise<void> {
-	const ids = await drainQueueOn(image, directory);
+async function opensAsWhole(t: ExecutionContext, {state, outcome}: Candidate, directory: string): Promise<void> {
+	const ids = await drainQueueOn(state.image(), directory);
 	t.deepEqual(
 		ids,
 		outcome.queues[0]!.delivered.map(({record}) => record.id),

@@ -19,7 +19,7 @@ import {
 } from 'node:fs';
 import {basename, join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import {segmentFileName} from '../../source/format/file-name.ts';
+import {parseSegmentFileName, segmentFileName} from '../../source/format/file-name.ts';
 import {type Corruption, DiskQueue, QueueStorageError} from '../../source/index.ts';
 import {readBoot} from '../../source/log/claim-name.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
@@ -429,19 +429,36 @@ for (const [what, make] of [
 	});
 }
 
-for (const name of ['checkpoint', `${'0'.repeat(20)}.log`]) {
-	onUnixSerially(`a link that gets the name of the next ${name} while the queue is open is not followed`, async t => {
-		const outside = temporaryDirectory(t);
-		const queue = await openQueue<NumberedRecord>(t, {durability: 'write'});
-		queue.on('error', () => {});
-		symlinkSync(join(outside, 'made'), join(queue.directory, name));
-		await t.throwsAsync(queue.put(numberedRecord(0)), {code: 'QUEUE_STORAGE', message: /EEXIST: file already exists/});
-		await queue.close();
-		t.deepEqual(readdirSync(outside), []);
-		rmSync(join(queue.directory, name));
-		await isWhole(t, queue.directory, 0);
-	});
-}
+onUnixSerially('a link that gets the name of the checkpoint while the queue is open is not followed', async t => {
+	const outside = temporaryDirectory(t);
+	const queue = await openQueue<NumberedRecord>(t, {durability: 'write'});
+	queue.on('error', () => {});
+	symlinkSync(join(outside, 'made'), join(queue.directory, 'checkpoint'));
+	await t.throwsAsync(queue.put(numberedRecord(0)), {code: 'QUEUE_STORAGE', message: /EEXIST: file already exists/});
+	await queue.close();
+	t.deepEqual(readdirSync(outside), []);
+	rmSync(join(queue.directory, 'checkpoint'));
+	await isWhole(t, queue.directory, 0);
+});
+
+onUnixSerially('a link that gets the name of the next segment while the queue is open is not followed', async t => {
+	const outside = temporaryDirectory(t);
+	const queue = await openQueue<NumberedRecord>(t, {durability: 'write', segmentBytes: 4096});
+	queue.on('error', () => {});
+	await queue.put(numberedRecord(0));
+	const {salt} = parseSegmentFileName(segmentNames(queue.directory)[0]!)!;
+	const putToLinks = async () => {
+		for (const id of range(1, 1000)) {
+			const next = join(queue.directory, segmentFileName(id, salt));
+			symlinkSync(join(outside, 'made'), next);
+			await queue.put(numberedRecord(id));
+			rmSync(next);
+		}
+	};
+	await t.throwsAsync(putToLinks(), {code: 'QUEUE_STORAGE', message: /EEXIST: file already exists/});
+	await queue.close();
+	t.deepEqual(readdirSync(outside), []);
+});
 
 onUnixSerially('damage is told, and not copied, if the quarantine becomes a link while the queue is open', async t => {
 	const directory = await leftDirectory(t, 'closed');
