@@ -6,12 +6,12 @@ offset  bytes  field
      4      2  format version, 1
      6      2  zero
      8     16  queue id, random, the same in every file of a queue
-    24      8  first sequence, also the file's name
+    24      8  first sequence, also in the file's name
     32     24  codec name, ASCII, padded with zeros
     56      4  salt, also in the file's name; 0 in a name without one
     60      4  CRC-32 (IEEE) of bytes 0 to 59
 
-The salt is drawn anew whenever a queue is opened again: the file system may give a new file the blocks of one that a power
+The salt is drawn anew whenever a queue is opened: the file system may give a new file the blocks of one that a power
 cut took, under the same first sequence, and their old content with them.
 
 Blocks follow, see block.ts. Every later version keeps the magic, the version and the checksum of these 64 bytes where
