@@ -33,8 +33,8 @@ export class Explorer {
 	readonly #outcomes = new Map<string, Outcome>();
 	/** What was wrong after an open, by what it left. */
 	readonly #lives = new Map<string, string[]>();
-	/** States, each with what segments had held before it. */
-	readonly #candidates = new Set<string>();
+	/** The outcomes that were offered, by the last write to a segment before the crash. */
+	readonly #offered = new Map<number, Set<Outcome>>();
 	readonly #met: (candidate: Candidate) => void;
 
 	/** `met` is told of each state that was not met before, or not after the same segments, and of what opening it gave. */
@@ -59,6 +59,7 @@ export class Explorer {
 	async #check(truth: Truth, crash: number, how: Crash, states: Iterable<CrashState>): Promise<number> {
 		const moment = momentOf(truth, crash, how);
 		const checked = new Set<string>();
+		const offered = this.#offeredAfter(truth.model.lastSegmentWrite(crash));
 		let count = 0;
 		for (const state of states) {
 			count++;
@@ -69,7 +70,11 @@ export class Explorer {
 
 			checked.add(key);
 			const outcome = this.#outcomes.get(state.key) ?? (await this.#open(state));
-			this.#offer({state, outcome});
+			if (!offered.has(outcome)) {
+				offered.add(outcome);
+				this.#met({state, outcome});
+			}
+
 			const faults = faultsIn(outcome, moment, state);
 			if (faults.length > 0) {
 				throw new Error(describeFaults(faults, how, state, outcome, truth));
@@ -93,12 +98,10 @@ export class Explorer {
 		return outcome;
 	}
 
-	#offer(candidate: Candidate): void {
-		const key = `${candidate.state.key} ${candidate.state.formerKey}`;
-		if (!this.#candidates.has(key)) {
-			this.#candidates.add(key);
-			this.#met(candidate);
-		}
+	#offeredAfter(write: number): Set<Outcome> {
+		const offered = this.#offered.get(write) ?? new Set();
+		this.#offered.set(write, offered);
+		return offered;
 	}
 }
 

@@ -30,8 +30,6 @@ export type CrashState = {
 	image(): DiskImage;
 	/** What the segments held before the crash, by their first sequences: later ones may find it on the device. */
 	former(): Map<number, Buffer>;
-	/** Equal if that is. */
-	formerKey: string;
 	describe(): string;
 };
 
@@ -127,6 +125,13 @@ export class CrashModel {
 		);
 	}
 
+	/** The last write to a segment before a crash, which tells what all of them held; -1 if there was none. */
+	lastSegmentWrite(crash: number): number {
+		return this.operations.findLastIndex(
+			({kind, path}, index) => index < crash && kind === 'write' && path.endsWith('.log'),
+		);
+	}
+
 	/** The operation by which the name of a file was on the device. */
 	namedBy(inode: number): number {
 		const created = this.operations.findIndex(each => each.kind === 'create' && each.inode === inode);
@@ -161,12 +166,6 @@ export class CrashModel {
 		}
 
 		return former;
-	}
-
-	/** The last write to a segment tells what all of them held. */
-	#formerKeyAt(crash: number): string {
-		const isOfLog = ({kind, path}: Operation) => kind === 'write' && path.endsWith('.log');
-		return String(this.operations.findLastIndex((each, index) => index < crash && isOfLog(each)));
 	}
 
 	/** Which of a number of pending operations are kept. */
@@ -275,7 +274,6 @@ export class CrashModel {
 			key: keyOfEntries([...names], inode => fileOf(inode).keyOf(kept, tear)),
 			hasStaleStart: tear !== undefined && this.#hasStaleStart(tear, pending),
 			former: () => this.#formerAt(kept.length),
-			formerKey: this.#formerKeyAt(kept.length),
 			image() {
 				const entries = [...names].map(([path, inode]): [string, Content | 'directory'] => [
 					path,

@@ -87,8 +87,13 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		bug: 'a segment lost to a power cut is not told from the one written in its place',
+		edits: [{file: 'queue/open-directory.ts', find: 'randomInt(1, saltLimit)', replace: '1'}],
+		killers: ['queue/disk-queue'],
+	},
+	{
+		bug: 'the header of a segment of another run passes for its own',
 		edits: [{file: 'format/segment-header.ts', find: 'salt === place.salt && ', replace: ''}],
-		killers: ['log/recovery'],
+		killers: ['format/segment-header'],
 	},
 	{
 		bug: 'the checksum of a block header does not tie it to the run that wrote it',

@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import {pathToFileURL} from 'node:url';
 import test from 'ava';
 import {pEvent} from 'p-event';
+import {parseSegmentFileName} from '../../source/format/file-name.ts';
 import {
 	DiskQueue,
 	type DiskQueueOptions,
@@ -12,7 +13,7 @@ import {
 	QueueLockedError,
 	QueueRecordError,
 } from '../../source/index.ts';
-import {segmentPath} from '../helpers/logs.ts';
+import {segmentNames, segmentPath} from '../helpers/logs.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {recordStorage} from '../helpers/recording-storage.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
@@ -686,4 +687,21 @@ test('what is dropped with the oldest file is told of, however much it is', asyn
 	}
 
 	t.deepEqual([...dropped, ...(await drain(queue))], range(0, count));
+});
+
+test('each run writes segments of its own, with a salt that no other has', async t => {
+	const directory = temporaryDirectory(t);
+	for (const id of range(0, 5)) {
+		const queue = await openQueue<number>(t, {durability: 'write'}, directory);
+		await queue.put(id);
+		await queue.close();
+	}
+
+	const places = segmentNames(directory).map(name => parseSegmentFileName(name)!);
+	t.deepEqual(
+		places.map(({firstSequence}) => firstSequence),
+		range(0, 5),
+	);
+	t.is(new Set(places.map(({salt}) => salt)).size, 5);
+	t.deepEqual(await drain(await openQueue<number>(t, {}, directory)), range(0, 5));
 });
