@@ -19,9 +19,14 @@ export class SharedCall {
 
 	/** Waits until no call is under way, nor to come. */
 	async settle(): Promise<void> {
-		while (this.#running) {
-			await (this.#next ?? this.#running).catch(() => {});
+		for (let last = this.#last; last; last = this.#last) {
+			await last.catch(() => {});
 		}
+	}
+
+	/** Between two calls there is none under way, and one to come. */
+	get #last(): Promise<void> | undefined {
+		return this.#next ?? this.#running;
 	}
 
 	#start(): Promise<void> {

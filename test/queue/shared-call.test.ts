@@ -75,3 +75,24 @@ test('it is settled when no call is under way nor to come, whether they failed o
 	await settled;
 	t.is(calls.length, 2);
 });
+
+test('it is not settled between two calls, whichever microtask asks', async t => {
+	for (let microtasks = 0; microtasks < 12; microtasks++) {
+		const {shared, calls} = sharedCall();
+		const served = [shared.run(), shared.run()];
+		calls[0]!.resolve();
+		for (let left = microtasks; left > 0; left--) {
+			await undefined;
+		}
+
+		let isSettled = false;
+		const settled = shared.settle().then(() => {
+			isSettled = true;
+		});
+		await nextTurn();
+		t.false(isSettled, `${microtasks} microtasks`);
+		calls[1]!.resolve();
+		await Promise.all([...served, settled]);
+		t.is(calls.length, 2);
+	}
+});
