@@ -11,9 +11,10 @@ offset  bytes  field
     32      4  CRC-32 (IEEE) of the payload
     36      4  CRC-32 of bytes 0 to 35, started from the segment's identity
 
-The segment's identity is the CRC-32 of queue id (16 bytes) and first sequence of the segment (8), started from its salt: a
-block that was moved to another place, or came back from a deleted file, does not check. The payload is the codec's; for "msgpack" one
-MessagePack array of all records, complete in itself. The next block follows at once. Zeros are never a block.
+The segment's identity is the CRC-32 of queue id (16 bytes) and first sequence of the segment (8), started from its salt:
+a block that was moved to another place, or came back from a deleted file, does not check. The payload is the codec's;
+for "msgpack" one MessagePack array of all records, complete in itself. The next block follows at once. Zeros are never
+a block.
 */
 import {crc32} from 'node:zlib';
 import {checksumMismatch, Mismatch, magicMismatch} from './mismatch.ts';

@@ -44,6 +44,7 @@ export type GetManyOptions = WaitOptions & {
 	maxWait?: number | undefined;
 };
 
+/** Options of `nack`. */
 export type NackOptions = {
 	/** How long until it is delivered again, in milliseconds, from 0 up. */
 	delay?: number | undefined;
