@@ -34,7 +34,7 @@ export class ReadAhead {
 	#lastSkip = 0;
 	/** The read under way. It writes behind `#stop`, so the window must not be moved before it ends. */
 	#reading: Promise<void> | undefined;
-	/** Counts the places the window was set to: a read begun at another place is ignored. */
+	/** Counts the places the window was set to: whoever waits for a read begun at another place is told nothing of it. */
 	#place = 0;
 
 	constructor(storage: Storage) {
@@ -255,6 +255,7 @@ export class ReadAhead {
 	}
 
 	#forget(): void {
+		this.#place++;
 		this.#abandonRead(0);
 		this.#start = 0;
 		this.#stop = 0;

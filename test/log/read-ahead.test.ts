@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import fc from 'fast-check';
 import {ReadAhead} from '../../source/log/read-ahead.ts';
-import type {Storage} from '../../source/storage.ts';
+import {fileSystem, type Storage} from '../../source/storage.ts';
 import {faultyStorage} from '../helpers/faulty-storage.ts';
 import {openDescriptors} from '../helpers/logs.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
@@ -151,6 +151,33 @@ test('a read under way when the window is set elsewhere is ignored, and its desc
 	t.true(await slow);
 	t.true(window.view().equals(other.subarray(50, 50 + window.view().byteLength)));
 	t.deepEqual(operations, ['close file']);
+});
+
+test('a window set elsewhere is no end of the file, whichever microtask does it', async t => {
+	const read: Storage['read'] = async (descriptor, buffer, position) =>
+		fileSystem.readSync(descriptor, buffer, position);
+	const file = content(10_000);
+	for (const away of [
+		(window: ReadAhead, path: string) => window.set(path, 50),
+		(window: ReadAhead) => window.skip(50),
+	]) {
+		for (let microtasks = 0; microtasks < 12; microtasks++) {
+			const path = join(temporaryDirectory(t), 'file');
+			writeFileSync(path, file);
+			const window = new ReadAhead({...fileSystem, read});
+			t.teardown(() => window.close());
+			window.set(path, 0);
+			const filled = window.fill(100, 10_000);
+			for (let left = microtasks; left > 0; left--) {
+				await undefined;
+			}
+
+			away(window, path);
+			t.true(await filled, `${microtasks} microtasks`);
+			t.true(await window.fill(100, 10_000));
+			t.true(window.view().equals(file.subarray(50, 50 + window.view().byteLength)));
+		}
+	}
 });
 
 test('a failed read is told by the fill that waits for it, and the next one reads again', async t => {
