@@ -22,8 +22,8 @@ export class SegmentCursor {
 	readonly #log: CursorLog;
 	readonly #window: ReadAhead;
 	#segment: Segment | undefined;
-	/** Where the blocks end for this reader: the end the log knows, or that of a file that turned out shorter. */
-	#fileEnd = Number.POSITIVE_INFINITY;
+	/** What the file turned out not to have: the bytes up to the end that the log knew then. */
+	#missing: {from: number; end: number} | undefined;
 
 	constructor(log: CursorLog) {
 		this.#log = log;
@@ -40,9 +40,10 @@ export class SegmentCursor {
 		return this.#window.position;
 	}
 
-	/** Offset behind the blocks of the segment. */
+	/** Offset behind the blocks of the segment that its file has. */
 	get limit(): number {
-		return Math.min(this.#segment!.end, this.#fileEnd);
+		const {end} = this.#segment!;
+		return this.#missing?.end === end ? this.#missing.from : end;
 	}
 
 	/** The bytes that are here. Valid until the next call of another method. */
@@ -53,7 +54,7 @@ export class SegmentCursor {
 	enter(segment: Segment, offset: number): void {
 		this.#window.set(segment.path, offset);
 		this.#segment = segment;
-		this.#fileEnd = Number.POSITIVE_INFINITY;
+		this.#missing = undefined;
 	}
 
 	/** Lets go of the segment, so that its file can be removed. */
@@ -73,23 +74,24 @@ export class SegmentCursor {
 
 	/** Reads until so many bytes are here; fewer, if the file ends before them or the cursor went elsewhere meanwhile. */
 	async load(bytes: number): Promise<void> {
-		const segment = this.#segment;
+		const segment = this.#segment!;
+		const {end} = segment;
 		const isThere = await this.#window.fill(bytes, this.limit);
 		if (!isThere && segment === this.#segment) {
-			this.#shorten();
+			this.#shorten(end);
 		}
 	}
 
 	/** The same in this turn. */
 	loadSync(bytes: number): void {
 		if (!this.#window.fillSync(bytes, this.limit)) {
-			this.#shorten();
+			this.#shorten(this.#segment!.end);
 		}
 	}
 
 	/** The file is gone: what it had counts as damage. */
 	giveUpFile(): void {
-		this.#fileEnd = 0;
+		this.#missing = {from: 0, end: this.#segment!.end};
 	}
 
 	/** Asks for bytes from the cursor on; a mismatch if the segment ends before them. */
@@ -157,8 +159,8 @@ export class SegmentCursor {
 		return undefined;
 	}
 
-	/** A file that ends before the log's end of it: what is missing counts as damage. */
-	#shorten(): void {
-		this.#fileEnd = this.position + this.view().byteLength;
+	/** A file that ends before the log's end of it: what is missing counts as damage, and not what is appended later. */
+	#shorten(end: number): void {
+		this.#missing = {from: this.position + this.view().byteLength, end};
 	}
 }

@@ -330,6 +330,7 @@ export class RecordStore<T> {
 	#nextRing(reading: Reading): BlockRing<T> | undefined {
 		const {head, tail} = this.#memory;
 		const {reader} = this.#log;
+		this.#isLoadDue = false;
 		if (head.length === 0 && !reader.isAtEnd) {
 			const block = reading === 'now' ? reader.nextSync() : reader.next();
 			if (block) {

@@ -724,6 +724,51 @@ test('a file that gets shorter, or goes, under an open log is damage, and no end
 	}
 });
 
+test('a load of nothing takes nothing from what is appended meanwhile, or after it', async t => {
+	for (const read of [readAll<TestRecord>, readAllSync<TestRecord>]) {
+		const {log} = await openLog(t, temporaryDirectory(t));
+		appendBlocks(log, 2);
+		t.is(log.reader.next(), undefined);
+		t.deepEqual(readAllSync(log), numbered(0, 4));
+		const load = log.reader.load();
+		appendBlocks(log, 1);
+		await load;
+		t.deepEqual(await read(log), numbered(4, 6));
+		await log.reader.load();
+		appendBlocks(log, 1);
+		t.deepEqual(await read(log), numbered(6, 8));
+	}
+});
+
+test('a load that is overtaken takes nothing from what is appended next', async t => {
+	const {log} = await openLog(t, temporaryDirectory(t));
+	appendBlocks(log, 2);
+	t.is(log.reader.next(), undefined);
+	const load = log.reader.load();
+	log.reader.skipTo(4);
+	await load;
+	appendBlocks(log, 1);
+	t.deepEqual(await readAll(log), numbered(4, 6));
+});
+
+test('what is appended to a file that got shorter is read: damage is what was missing', async t => {
+	for (const read of [readAll<TestRecord>, readAllSync<TestRecord>]) {
+		const directory = temporaryDirectory(t);
+		const {log, corruptions} = await openLog(t, directory);
+		appendBlocks(log, 1);
+		const {segment, offset, bytes} = log.append(recordsAt(2, 4));
+		truncateSync(segment.path, offset + bytes / 2);
+		t.deepEqual(await read(log), numbered(0, 2));
+		t.like(corruptions, [{lost: {first: 2, last: 3}}]);
+		appendBlocks(log, 2);
+		t.deepEqual(await read(log), numbered(4, 8));
+		t.deepEqual(
+			corruptions.flatMap(({lost}) => (lost ? [lost] : [])),
+			[{first: 2, last: 3}],
+		);
+	}
+});
+
 test('a codec that throws anything at all makes damage of one block', async t => {
 	const codec = msgpackCodec<TestRecord>();
 	const decode = (bytes: Uint8Array) => {

@@ -540,6 +540,21 @@ test('stats tell where the records are', async t => {
 	t.is(queue.stats().inFlight, 0);
 });
 
+test('a get that finds nothing, after a clear of what would have come from disk, costs no record that follows', async t => {
+	for (const durability of durabilities) {
+		const queue = await openQueue<number>(t, {durability, cacheSize: 1});
+		await queue.put(0);
+		await queue.put(1);
+		t.deepEqual(await queue.getMany(1), [0]);
+		await queue.clear();
+		await queue.put(2);
+		t.is(queue.getNowait(), 2);
+		await t.throwsAsync(queue.get({timeout: 0}), {instanceOf: QueueEmptyError});
+		await queue.putMany([3, 4]);
+		t.deepEqual([queue.getNowait(), queue.getNowait()], [3, 4]);
+	}
+});
+
 test('open reports what it found, once the opener listens', async t => {
 	const directory = temporaryDirectory(t);
 	const queue = await DiskQueue.open<number>(directory);
