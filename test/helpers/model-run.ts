@@ -1,7 +1,7 @@
 import {join} from 'node:path';
 import {isDeepStrictEqual} from 'node:util';
 import fc from 'fast-check';
-import {type DeadLetter, type Delivery, DiskQueue, type DiskQueueOptions} from '../../source/index.ts';
+import {type Corruption, type DeadLetter, type Delivery, DiskQueue, type DiskQueueOptions} from '../../source/index.ts';
 import {type FillingStorage, fillingStorage} from './filling-storage.ts';
 import {type Item, type ModelOptions, QueueModel, type Value} from './queue-model.ts';
 import {nextTurn} from './queues.ts';
@@ -20,6 +20,7 @@ export type Real = {
 	device: FillingStorage;
 	deliveries: Map<number, Delivery<Value>>;
 	letters: Array<DeadLetter<Value>>;
+	corruptions: Corruption[];
 	pending: Array<Promise<void>>;
 	counts: Record<string, number>;
 };
@@ -49,6 +50,7 @@ export async function openReal(root: string, options: RunOptions): Promise<Real>
 		device: fillingStorage(),
 		deliveries: new Map(),
 		letters: [],
+		corruptions: [],
 		pending: [],
 		counts: {},
 	};
@@ -61,14 +63,16 @@ export function makeModel({maxSize, overflow, maxAttempts, hasDeadLetters}: RunO
 }
 
 /** Opens the directory that the last crash left. */
-export function open(real: Omit<Real, 'queue'>, options: RunOptions): Promise<DiskQueue<Value>> {
+export async function open(real: Omit<Real, 'queue'>, options: RunOptions): Promise<DiskQueue<Value>> {
 	const {hasDeadLetters, ...others} = options;
 	const deadLetter = {put: async (letter: DeadLetter<Value>) => void real.letters.push(letter)};
-	return DiskQueue.open<Value>(join(real.root, String(real.crashes)), {
+	const queue = await DiskQueue.open<Value>(join(real.root, String(real.crashes)), {
 		...others,
 		storage: real.device.storage,
 		...(hasDeadLetters && {deadLetter}),
 	});
+	queue.on('corruption', corruption => real.corruptions.push(corruption));
+	return queue;
 }
 
 type Steps = {
@@ -98,6 +102,7 @@ export function command(name: string, {run, when = () => true}: Steps): Command 
 			);
 			const letters = real.letters.map(({record, attempts, reason}) => ({record, attempts, reason}));
 			same(letters, model.letters);
+			same(real.corruptions, []);
 		},
 		toString: () => name,
 	};
