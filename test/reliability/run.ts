@@ -18,6 +18,9 @@ const end = '<!-- /figures -->';
 const suites = process.argv.slice(2).filter(name => !name.startsWith('--'));
 const files = (suites.length > 0 ? suites : ['*']).map(name => `build/test/reliability/${name}.test.js`);
 
+/** In minutes: twice what they take. Suites that do not come to an end are interrupted, and then name what they wait for. */
+const patience = 30;
+
 function runSuites(): {status: number; rows: Figures[]} {
 	const directory = mkdtempSync(join(tmpdir(), 'disq-figures-'));
 	const file = join(directory, 'figures');
@@ -27,6 +30,8 @@ function runSuites(): {status: number; rows: Figures[]} {
 		const {status} = spawnSync(process.execPath, [ava, ...files], {
 			cwd: root,
 			stdio: 'inherit',
+			timeout: patience * 60_000,
+			killSignal: 'SIGINT',
 			env: {...process.env, DISQ_FORM: 'long', DISQ_FIGURES: file},
 		});
 		const lines = readFileSync(file, 'utf8').split('\n').slice(0, -1);
