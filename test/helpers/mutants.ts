@@ -101,6 +101,24 @@ export const mutants: readonly Mutant[] = [
 		killers: ['format/segment-header'],
 	},
 	{
+		bug: 'a file that was found to end early is taken to have nothing that is appended later',
+		edits: [
+			{
+				file: 'log/segment-cursor.ts',
+				find: 'return this.#missing?.end === end ? this.#missing.from : end;',
+				replace: 'return Math.min(end, this.#missing?.from ?? end);',
+			},
+		],
+		killers: ['log/segment-reader'],
+	},
+	{
+		bug: 'a window set elsewhere in the moment after a read is taken for the end of the file',
+		edits: [
+			{file: 'log/read-ahead.ts', find: 'this.#place++;\n\t\tthis.#abandonRead(0);', replace: 'this.#abandonRead(0);'},
+		],
+		killers: ['log/read-ahead'],
+	},
+	{
 		bug: 'what an earlier run removed may come back beside a segment from the same sequence',
 		edits: [{file: 'log/log-end.ts', find: 'await storage.syncDirectory(directory);\n\t\treturn;', replace: 'return;'}],
 		killers: ['log/recovery'],
