@@ -89,7 +89,7 @@ function install(wanted) {
 
 /** A copy of the project, with the packages of the original. */
 function copyProject(version) {
-	const copy = join(nodes, 'work', version);
+	const copy = join(nodes, 'runs', version);
 	rmSync(copy, {recursive: true, force: true});
 	mkdirSync(copy, {recursive: true});
 	for (const name of readdirSync(root).filter(name => !/^(node_modules|coverage|\.git|\.ci)$/.test(name))) {
@@ -104,7 +104,7 @@ function copyProject(version) {
 /** Runs the tests on one node, with its share of the processors. */
 async function runTests({line, version, binary}) {
 	const copy = copyProject(version);
-	const log = join(nodes, 'work', `${version}.tap`);
+	const log = join(nodes, 'runs', `${version}.tap`);
 	const start = performance.now();
 	const concurrency = Math.max(1, Math.floor(availableParallelism() / jobs));
 	const options = ['--tap', `--concurrency=${concurrency}`, ...testsOf(line)];
