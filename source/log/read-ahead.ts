@@ -32,8 +32,8 @@ export class ReadAhead {
 	#position = 0;
 	/** What was skipped last: the next block may be as large. */
 	#lastSkip = 0;
-	/** The read under way. It writes behind `#stop`, so the window must not be moved before it ends. */
-	#reading: Promise<void> | undefined;
+	/** The read under way, and the bytes it read. It writes behind `#stop`, so the window must not be moved before it ends. */
+	#reading: Promise<number> | undefined;
 	/** Counts the places the window was set to: whoever waits for a read begun at another place is told nothing of it. */
 	#place = 0;
 
@@ -98,13 +98,22 @@ export class ReadAhead {
 			}
 
 			const place = this.#place;
-			const before = this.#stop;
-			await this.#reading;
+			let bytesRead: number;
+			try {
+				bytesRead = await this.#reading;
+			} catch (error) {
+				if (place === this.#place) {
+					throw error;
+				}
+
+				return true;
+			}
+
 			if (place !== this.#place) {
 				return true;
 			}
 
-			if (this.#stop === before) {
+			if (bytesRead === 0) {
 				return false;
 			}
 		}
@@ -169,16 +178,20 @@ export class ReadAhead {
 		}
 	}
 
-	async #read(target: Buffer, place: number): Promise<void> {
+	async #read(target: Buffer, place: number): Promise<number> {
 		try {
 			const bytesRead = await this.#readFile(target);
 			if (place === this.#place) {
 				this.#stop += bytesRead;
 			}
+
+			return bytesRead;
 		} catch (error) {
 			if (place === this.#place) {
 				throw error;
 			}
+
+			return 0;
 		} finally {
 			if (place === this.#place) {
 				this.#reading = undefined;

@@ -91,14 +91,17 @@ export class SegmentReader<T> {
 
 	/** Reads what `next` is waiting for; nothing if that has been left meanwhile. */
 	async load(): Promise<void> {
-		if (!this.#cursor.segment) {
+		const {segment} = this.#cursor;
+		if (!segment) {
 			return;
 		}
 
 		try {
 			await this.#cursor.load(this.#wanted);
 		} catch (error) {
-			this.#tolerateMissing(error);
+			if (segment === this.#cursor.segment) {
+				this.#tolerateMissing(error);
+			}
 		}
 	}
 

@@ -1,10 +1,11 @@
 import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {inspect} from 'node:util';
 import test, {type ExecutionContext} from 'ava';
 import fc from 'fast-check';
 import {ReadAhead} from '../../source/log/read-ahead.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
-import {faultyStorage} from '../helpers/faulty-storage.ts';
+import {faultyStorage, systemError} from '../helpers/faulty-storage.ts';
 import {openDescriptors} from '../helpers/logs.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
@@ -177,6 +178,65 @@ test('a window set elsewhere is no end of the file, whichever microtask does it'
 			t.true(await window.fill(100, 10_000));
 			t.true(window.view().equals(file.subarray(50, 50 + window.view().byteLength)));
 		}
+	}
+});
+
+test('a window that moves on is no end of the file, whichever microtask does it', async t => {
+	const read: Storage['read'] = async (descriptor, buffer, position) =>
+		fileSystem.readSync(descriptor, buffer, position);
+	const file = content(12 * windowBytes);
+	for (const bytes of [windowBytes, 170_000, 100_000, 1000]) {
+		for (let microtasks = 0; microtasks < 12; microtasks++) {
+			const path = join(temporaryDirectory(t), 'file');
+			writeFileSync(path, file);
+			const window = new ReadAhead({...fileSystem, read});
+			t.teardown(() => window.close());
+			window.set(path, 0);
+			while (window.position < file.byteLength / 2) {
+				const filled = window.fill(bytes, file.byteLength);
+				for (let left = microtasks; left > 0; left--) {
+					await undefined;
+				}
+
+				while (window.view().byteLength >= bytes) {
+					window.skip(bytes);
+					window.prefetch(file.byteLength);
+				}
+
+				t.true(await filled, `${bytes} bytes, ${microtasks} microtasks, at ${window.position}`);
+			}
+		}
+	}
+});
+
+test('a read that failed is nothing to a window set elsewhere, whichever microtask does it', async t => {
+	let isFailing = true;
+	const read: Storage['read'] = async (descriptor, buffer, position) => {
+		if (isFailing) {
+			throw systemError('EIO', 'read');
+		}
+
+		return fileSystem.readSync(descriptor, buffer, position);
+	};
+	const file = content(10_000);
+	for (let microtasks = 0; microtasks < 12; microtasks++) {
+		const path = join(temporaryDirectory(t), 'file');
+		writeFileSync(path, file);
+		const window = new ReadAhead({...fileSystem, read});
+		t.teardown(() => window.close());
+		isFailing = true;
+		window.set(path, 0);
+		const filled = window.fill(100, 10_000);
+		const outcome = filled.catch(error => error.code);
+		for (let left = microtasks; left > 0; left--) {
+			await undefined;
+		}
+
+		const isTold = !inspect(filled).includes('pending');
+		window.set(path, 50);
+		t.is(await outcome, isTold ? 'EIO' : true, `${microtasks} microtasks`);
+		isFailing = false;
+		t.true(await window.fill(100, 10_000));
 	}
 });
 

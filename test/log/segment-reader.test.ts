@@ -751,6 +751,26 @@ test('a load that is overtaken takes nothing from what is appended next', async 
 	t.deepEqual(await readAll(log), numbered(4, 6));
 });
 
+test('a load that fails is nothing to a reader that has left its segment, whichever microtask does it', async t => {
+	for (let microtasks = 0; microtasks < 12; microtasks++) {
+		const {storage, inject} = faultyStorage();
+		const {log, corruptions} = await openLog(t, temporaryDirectory(t), {storage});
+		const {segment} = log.append(recordsAt(0, 2));
+		t.is(log.reader.next(), undefined);
+		inject({method: 'open', code: 'EMFILE'});
+		const outcome = log.reader.load().catch(error => error);
+		for (let left = microtasks; left > 0; left--) {
+			await undefined;
+		}
+
+		log.reader.leave(segment);
+		const error = await outcome;
+		t.true(error === undefined || error instanceof QueueStorageError, `${microtasks} microtasks: ${error}`);
+		t.deepEqual(await readAll(log), numbered(0, 2));
+		t.deepEqual(corruptions, []);
+	}
+});
+
 test('what is appended to a file that got shorter is read: damage is what was missing', async t => {
 	for (const read of [readAll<TestRecord>, readAllSync<TestRecord>]) {
 		const directory = temporaryDirectory(t);

@@ -5,6 +5,7 @@ import test from 'ava';
 import {pEvent} from 'p-event';
 import {parseSegmentFileName} from '../../source/format/file-name.ts';
 import {
+	type Corruption,
 	DiskQueue,
 	type DiskQueueOptions,
 	type Durability,
@@ -13,6 +14,7 @@ import {
 	QueueLockedError,
 	QueueRecordError,
 } from '../../source/index.ts';
+import {fileSystem, type Storage} from '../../source/storage.ts';
 import {segmentNames, segmentPath} from '../helpers/logs.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {recordStorage} from '../helpers/recording-storage.ts';
@@ -553,6 +555,30 @@ test('a get that finds nothing, after a clear of what would have come from disk,
 		await queue.putMany([3, 4]);
 		t.deepEqual([queue.getNowait(), queue.getNowait()], [3, 4]);
 	}
+});
+
+test('gets that are served the moment a read ends are given every record', async t => {
+	const read: Storage['read'] = async (descriptor, target, position) =>
+		fileSystem.readSync(descriptor, target, position);
+	const queue = await openQueue<Buffer>(t, {durability: 'write', cacheSize: 1, storage: {...fileSystem, read}});
+	const corruptions: Corruption[] = [];
+	queue.on('corruption', corruption => corruptions.push(corruption));
+	for (const id of range(0, 16)) {
+		await queue.put(Buffer.alloc(142_000, id));
+	}
+
+	const waiting = range(0, 16).map(() => queue.get({timeout: 1000}));
+	while (queue.size > 0) {
+		queue.wake();
+		await undefined;
+	}
+
+	const taken = await Promise.allSettled(waiting);
+	t.deepEqual(
+		taken.map(each => each.status === 'fulfilled' && each.value[0]),
+		range(0, 16),
+	);
+	t.deepEqual(corruptions, []);
 });
 
 test('open reports what it found, once the opener listens', async t => {
