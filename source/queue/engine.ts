@@ -89,6 +89,7 @@ export class Engine<T> {
 			blockBytes,
 			headShare: durability === 'spill' ? 0.5 : 1,
 			dropped: (error, count) => this.#lost(error, count),
+			missed: () => this.#settleSoon(),
 		});
 		this.#turningPoints = new TurningPoints(this.store, log.recovery.records > 0, {
 			spilled: () => this.#emit('spill'),
@@ -332,10 +333,15 @@ export class Engine<T> {
 		this.#settled();
 	}
 
-	/** Records that cannot be encoded after all. Who waits is told later: the log is being appended to. */
+	/** Records that cannot be encoded after all. */
 	#lost(error: Error, count: number): void {
 		this.#dropped += count;
 		this.#emit('error', error);
+		this.#settleSoon();
+	}
+
+	/** Fewer records wait, though nobody took any. Who waits is told later: the log is being appended to, or read. */
+	#settleSoon(): void {
 		process.nextTick(() => {
 			if (!this.#isSaving) {
 				this.#settled();

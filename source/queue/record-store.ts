@@ -24,6 +24,8 @@ export type StoreOptions = {
 	blockBytes: number;
 	/** Told of a record that cannot be encoded although it was accepted, and how many are lost: none if a consumer has it. */
 	dropped(error: QueueRecordError, count: number): void;
+	/** Told that the records which were to come from disk are not there: none of the log waits any more. */
+	missed(): void;
 };
 
 /** How a take may come by records that are on disk: only if they were read ahead, or by reading them in this turn. */
@@ -40,12 +42,14 @@ export class RecordStore<T> {
 	readonly #pending = new Pending<T>();
 	readonly #held: Held<T>;
 	readonly #spill: Spill<T>;
+	readonly #missed: () => void;
 	#isLoadDue = false;
 	#put = 0;
 	#done = 0;
 
-	constructor(log: SegmentLog<T>, {cacheSize, cacheBytes, headShare, blockBytes, dropped}: StoreOptions) {
+	constructor(log: SegmentLog<T>, {cacheSize, cacheBytes, headShare, blockBytes, dropped, missed}: StoreOptions) {
 		this.#log = log;
+		this.#missed = missed;
 		const block = {records: Math.min(maxBlockRecords, Math.ceil(cacheSize / 2)), bytes: blockBytes};
 		this.#memory = new MemoryWindow<T>({records: cacheSize, bytes: cacheBytes, headShare, block});
 		this.#held = {log, memory: this.#memory, pending: this.#pending};
@@ -335,6 +339,9 @@ export class RecordStore<T> {
 			const block = reading === 'now' ? reader.nextSync() : reader.next();
 			if (block) {
 				head.push(block.records, block.bytes, block.appendedAt);
+			} else if (reader.isAtEnd) {
+				this.#markProgress();
+				this.#missed();
 			}
 
 			this.#isLoadDue = !block && !reader.isAtEnd;

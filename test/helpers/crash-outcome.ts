@@ -118,6 +118,7 @@ export async function openStore(storage: Storage, directory: string): Promise<Op
 			cacheBytes: 1 << 20,
 			headShare: 0.5,
 			blockBytes: 8192,
+			missed() {},
 			dropped(error) {
 				throw error;
 			},

@@ -115,7 +115,14 @@ function optionsOf(options: Partial<SegmentLogOptions<TestRecord>>): SegmentLogO
 }
 
 function storeOf(log: SegmentLog<TestRecord>): RecordStore<TestRecord> {
-	return new RecordStore(log, {cacheSize: 1024, cacheBytes: 1 << 20, headShare: 0.5, blockBytes: 4096, dropped() {}});
+	return new RecordStore(log, {
+		cacheSize: 1024,
+		cacheBytes: 1 << 20,
+		headShare: 0.5,
+		blockBytes: 4096,
+		dropped() {},
+		missed() {},
+	});
 }
 
 export type Opened = {

@@ -630,6 +630,33 @@ test('a batch that meets damage gives what stands before it, and the next one te
 	t.deepEqual(await drain(await openQueue<string>(t, {}, directory)), ['second', 'third']);
 });
 
+test('who waits for the last record to be done is told when it turns out to be damaged', async t => {
+	for (const look of [
+		(queue: DiskQueue<string>) => queue.get().catch(() => {}),
+		(queue: DiskQueue<string>) => t.throws(() => queue.getNowait(), {instanceOf: QueueEmptyError}),
+	]) {
+		const directory = temporaryDirectory(t);
+		const queue = await openQueue<string>(t, {durability: 'write'}, directory);
+		await queue.put('the only one');
+		await queue.close();
+		const path = segmentPath(directory, 0);
+		const bytes = readFileSync(path);
+		bytes[bytes.indexOf('only')]! ^= 0xff;
+		writeFileSync(path, bytes);
+		const again = await openQueue<string>(t, {maxSize: 1}, directory);
+		const corruption = pEvent(again, 'corruption' as never);
+		const emptied = pEvent(again, 'empty' as never, {timeout: 1000});
+		const joined = again.join({timeout: 1000});
+		t.is(again.size, 1);
+		void look(again);
+		t.like(await corruption, {lost: {first: 0, last: 0}});
+		t.is(again.size, 0);
+		await t.notThrowsAsync(joined);
+		await t.notThrowsAsync(emptied);
+		await again.close();
+	}
+});
+
 test('of a run with a record that is refused, dropNewest drops those before it only', async t => {
 	const queue = await openQueue<unknown>(t, {maxSize: 2, overflow: 'dropNewest'});
 	const told = pEvent(queue, 'drop' as never) as Promise<{count: number; records: unknown[]}>;
