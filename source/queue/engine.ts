@@ -313,9 +313,17 @@ export class Engine<T> {
 			}
 
 			this.puts.turn();
+			this.#endShortage();
 			this.#writeCheckpoint();
 			this.#turningPoints.look();
 		});
+	}
+
+	/** Who wanted room may have given up: once it was tried again, and nobody met the want of it, it is over. */
+	#endShortage(): void {
+		if (!this.#shortage.isRetryDue) {
+			this.#shortage.check(this.puts.isDue);
+		}
 	}
 
 	/** A checkpoint that cannot be written now costs redelivery only, and stays due: sync() and close() tell why. */

@@ -62,6 +62,11 @@ export class PutSide<T> {
 		return this.#line.length;
 	}
 
+	/** Whether puts wait, or what was put waits for the device. */
+	get isDue(): boolean {
+		return this.#line.length > 0 || this.#admission.isDue;
+	}
+
 	/** Puts one record; `accepted` itself if it did not have to wait. Throws if the record is refused. */
 	put(record: T, options: WaitOptions | undefined): Promise<void> {
 		const bytes = this.#measure(record);
@@ -107,7 +112,7 @@ export class PutSide<T> {
 
 	/** Does what is due: admits who waits, making room for them. */
 	turn(): void {
-		if (!this.#isDue || this.#failure || this.#admitting) {
+		if (!this.isDue || this.#failure || this.#admitting) {
 			return;
 		}
 
@@ -238,12 +243,8 @@ export class PutSide<T> {
 		return new QueueFullError(this.#log.directory, timeout, cause && {cause});
 	}
 
-	get #isDue(): boolean {
-		return this.#line.length > 0 || this.#admission.isDue;
-	}
-
 	#scheduleIfDue(): void {
-		if (this.#isDue && !this.#shortage.isRetryDue) {
+		if (this.isDue && !this.#shortage.isRetryDue) {
 			this.#options.schedule();
 		}
 	}

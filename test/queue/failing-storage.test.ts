@@ -769,6 +769,41 @@ test('a receive that meets a full disk hands out what it has, and loses nothing'
 	);
 });
 
+for (const durability of durabilities) {
+	test(`${durability}: a want of room is over when whoever waited for it has given up`, async t => {
+		const queue = await openQueue<number>(t, {durability, maxSize: 1});
+		for (let times = 0; times < 2; times++) {
+			await queue.put(1);
+			const full = pEvent(queue, 'full' as never, {timeout: 5000});
+			const resumed = pEvent(queue, 'resume' as never, {timeout: 5000});
+			const late = new AbortController();
+			const waiting = queue.put(2, {signal: late.signal});
+			await full;
+			late.abort();
+			await t.throwsAsync(waiting, {code: 'ABORT_ERR'});
+			t.is(await queue.get(), 1);
+			await t.notThrowsAsync(resumed);
+		}
+	});
+}
+
+test('a want of room is over when the delivery that waited for it was given up', async t => {
+	const {storage, fail} = failingStorage();
+	const queue = await openQueue<number>(t, withStorage(storage, {}));
+	fail.write = 'ENOSPC';
+	await queue.put(1);
+	const full = pEvent(queue, 'full' as never, {timeout: 5000});
+	const resumed = pEvent(queue, 'resume' as never, {timeout: 5000});
+	const late = new AbortController();
+	const waiting = queue.receive({signal: late.signal});
+	await full;
+	late.abort();
+	await t.throwsAsync(waiting, {code: 'ABORT_ERR'});
+	delete fail.write;
+	await t.notThrowsAsync(resumed);
+	t.is(await queue.get(), 1);
+});
+
 test('a record in memory only for which a full disk has no room is delivered once there is some', async t => {
 	const {storage, fail} = failingStorage();
 	const queue = await openQueue<number>(t, withStorage(storage, {cacheSize: 6}));
