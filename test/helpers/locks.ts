@@ -26,11 +26,13 @@ export function startLines(
 	const path = join(import.meta.dirname, '..', 'fixtures', `${fixture}.js`);
 	const [command, ...rest] = [...under, process.execPath, ...execArgv, path, ...parameters];
 	const child = spawn(command!, rest, {
-		stdio: ['pipe', 'pipe', 'inherit'],
+		stdio: ['pipe', 'pipe', 'pipe'],
 		env: {...process.env, ...env},
 		...(cwd !== undefined && {cwd}),
 	});
 	t.teardown(() => child.kill('SIGKILL'));
+	// Not inherited: the runner waits for whoever has the stderr of this process, also for a child that outlives it.
+	child.stderr!.pipe(process.stderr);
 	return {process: child, pid: child.pid!, lines: createInterface({input: child.stdout!}), ended: once(child, 'close')};
 }
 

@@ -27,15 +27,17 @@ export function runApart(program: string): boolean {
 /** A shell in a directory whose mounts nobody else has. They go when the test ends, or this process. */
 export class MountingShell {
 	readonly #directory: string;
-	readonly #process: ChildProcessByStdio<Writable, Readable, null>;
+	readonly #process: ChildProcessByStdio<Writable, Readable, Readable>;
 	readonly #lines: AsyncIterator<string>;
 
 	private constructor(directory: string, prelude: string) {
 		this.#directory = directory;
 		this.#process = spawn('unshare', [...apart, prelude + shellProgram, directory], {
 			cwd: directory,
-			stdio: ['pipe', 'pipe', 'inherit'],
+			stdio: ['pipe', 'pipe', 'pipe'],
 		});
+		// Not inherited: the runner waits for whoever has the stderr of this process, also for a command that does not end.
+		this.#process.stderr.pipe(process.stderr);
 		this.#lines = createInterface({input: this.#process.stdout})[Symbol.asyncIterator]();
 	}
 
