@@ -74,7 +74,7 @@ async function examine(written: WrittenLog, forgery: Forgery, refused = () => {}
 				found.push(...judgeRefusal(forgery, opened));
 				isSync || refused();
 			} else {
-				found.push(...(isSync ? [] : judgeForgery(written, forgery, opened)));
+				found.push(...(isSync ? judgeRest : judgeForgery)(written, forgery, opened));
 			}
 		} catch (error) {
 			found.push((error as Error).stack ?? String(error));
@@ -100,7 +100,7 @@ function judgeForgery({pending, durable}: WrittenLog, {affected, isOfLog}: Forge
 		return describe({'not what was written': notWritten(found), 'out of order': outOfOrder(found)});
 	}
 
-	const isAffected = (sequence: number) => affected.some(({first, last}) => first <= sequence && sequence <= last);
+	const isAffected = isIn(affected);
 	const delivered = new Set(found.map(([sequence]) => sequence));
 	const missing = pending.filter(sequence => !delivered.has(sequence));
 	const reported = sequencesOf(
@@ -112,6 +112,18 @@ function judgeForgery({pending, durable}: WrittenLog, {affected, isOfLog}: Forge
 		'lost beyond the claim': missing.filter(sequence => !isAffected(sequence)),
 		'lost and not reported': missing.filter(sequence => sequence < durable && !reported.has(sequence)),
 	});
+}
+
+/** Read in one turn, a record that is forged may say anything of its sequence: all that is known is which others must come. */
+function judgeRest({pending}: WrittenLog, {affected, isOfLog}: Forgery, {found}: Opened): string[] {
+	const isAffected = isIn(affected);
+	const delivered = new Set(found.map(([sequence]) => sequence));
+	const missing = pending.filter(sequence => !delivered.has(sequence) && !isAffected(sequence));
+	return describe({'lost beyond the claim, in one turn': isOfLog ? [] : missing});
+}
+
+function isIn(ranges: Array<{first: number; last: number}>): (sequence: number) => boolean {
+	return sequence => ranges.some(({first, last}) => first <= sequence && sequence <= last);
 }
 
 /** A range as far as the log ever went: a forged last block may claim any sequence. */
