@@ -137,7 +137,7 @@ export async function leaseAll(
 ): Promise<{leases: Array<Lease<CrashRecord>>; isMiscounted: boolean}> {
 	const leases: Array<Lease<CrashRecord>> = [];
 	let isMiscounted = false;
-	while (store.size > 0) {
+	while (store.size > 0 && !isMiscounted) {
 		const lease = store.lease({records: 64, bytes: Number.POSITIVE_INFINITY});
 		if (lease) {
 			leases.push(lease);
