@@ -1,5 +1,11 @@
 import {join} from 'node:path';
-import {type DeadLetter, DiskQueue, type DiskQueueOptions, type Durability} from '../../source/index.ts';
+import {
+	type Corruption,
+	type DeadLetter,
+	DiskQueue,
+	type DiskQueueOptions,
+	type Durability,
+} from '../../source/index.ts';
 import type {ConsumerJob} from '../fixtures/interrupted-consumer.ts';
 import type {PipelineJob} from '../fixtures/interrupted-pipeline.ts';
 import type {QueueJob} from '../fixtures/interrupted-queue.ts';
@@ -7,6 +13,7 @@ import {DeliveryModel, type FoundDeliveries} from './delivery-model.ts';
 import {FifoModel} from './fifo-model.ts';
 import type {Kind} from './interrupted-runs.ts';
 import {checkedId, type NumberedRecord} from './numbered-record.ts';
+import {nextTurn} from './queues.ts';
 import {pickFrom} from './random.ts';
 import {sinkKinds} from './sinks.ts';
 
@@ -68,9 +75,9 @@ export function consumerKind(durability: Durability): Kind<ConsumerJob, FoundDel
 			const style = pickFrom(['receive', 'consume', 'batch'] as const, random);
 			return {job: {...common, durability, maxAttempts, style}, bounds: {durability}};
 		},
-		find: async directory => ({
-			attempts: await deliverAll(join(directory, 'queue')),
-			dead: await findDead(join(directory, 'dead')),
+		find: async (directory, mayBeDamaged) => ({
+			attempts: await deliverAll(join(directory, 'queue'), mayBeDamaged),
+			dead: await findDead(join(directory, 'dead'), mayBeDamaged),
 		}),
 		async reopen(directory, opened) {
 			const queue = await openQuietly(join(directory, 'queue'), {deadLetter: join(directory, 'dead')});
@@ -82,13 +89,15 @@ export function consumerKind(durability: Durability): Kind<ConsumerJob, FoundDel
 
 const fifo = {
 	makeModel: () => new FifoModel(),
-	async find(directory: string): Promise<number[]> {
+	async find(directory: string, mayBeDamaged: boolean): Promise<number[]> {
 		await using queue = await openQuietly<NumberedRecord>(directory);
+		const check = watchDamage(queue, mayBeDamaged);
 		const ids: number[] = [];
 		while (queue.size > 0) {
 			ids.push(...(await queue.getMany(1000)).map(checkedId));
 		}
 
+		await check();
 		return ids;
 	},
 	async reopen(directory: string, opened: () => void): Promise<void> {
@@ -103,9 +112,22 @@ async function openQuietly<T>(directory: string, options?: DiskQueueOptions<T>):
 	return (await DiskQueue.open<T>(directory, options)).on('corruption', () => {});
 }
 
+/** Listens for damage; the function it returns throws if any was told, unless there may be some. */
+function watchDamage<T>(queue: DiskQueue<T>, mayBeDamaged: boolean): () => Promise<void> {
+	const told: Corruption[] = [];
+	queue.on('corruption', corruption => told.push(corruption));
+	return async () => {
+		await nextTurn();
+		if (told.length > 0 && !mayBeDamaged) {
+			throw new Error(`damage where there is none: ${JSON.stringify(told)}`);
+		}
+	};
+}
+
 /** Delivers all that a directory holds: how often each record was, by its id. */
-async function deliverAll(directory: string): Promise<Map<number, number>> {
+async function deliverAll(directory: string, mayBeDamaged: boolean): Promise<Map<number, number>> {
 	await using queue = await openQuietly<NumberedRecord>(directory);
+	const check = watchDamage(queue, mayBeDamaged);
 	const attempts = new Map<number, number>();
 	let last = -1;
 	while (queue.size > 0) {
@@ -120,11 +142,14 @@ async function deliverAll(directory: string): Promise<Map<number, number>> {
 		}
 	}
 
+	await check();
 	return attempts;
 }
 
-async function findDead(directory: string): Promise<Set<number>> {
+async function findDead(directory: string, mayBeDamaged: boolean): Promise<Set<number>> {
 	await using queue = await openQuietly<DeadLetter<NumberedRecord>>(directory);
+	const check = watchDamage(queue, mayBeDamaged);
 	const letters = queue.size > 0 ? queue.peek(queue.size) : [];
+	await check();
 	return new Set(letters.map(({record}) => checkedId(record)));
 }

@@ -37,8 +37,8 @@ export type Kind<Job extends CommonJob, Found> = {
 	makeModel(): Model<Found>;
 	/** Completes a job, and says what it may lose. */
 	makeJob(common: CommonJob, random: () => number): {job: Job; bounds: Omit<Interruption, 'crash'>};
-	/** Reads a directory, which is not used any more. */
-	find(directory: string): Promise<Found>;
+	/** Reads a directory, which is not used any more. Rejects if damage is told, unless there may be some. */
+	find(directory: string, mayBeDamaged: boolean): Promise<Found>;
 	/** Opens a directory, and calls back, and closes it. */
 	reopen(directory: string, opened: () => void): Promise<void>;
 };
@@ -66,6 +66,8 @@ export class InterruptedRuns<Job extends CommonJob, Found> {
 	#count = 0;
 	#job: Job | undefined;
 	#bounds: Omit<Interruption, 'crash'> = {durability: 'spill'};
+	/** What a power cut leaves of records that were nowhere promised may be reported as damage; SIGKILL leaves none. */
+	#mayBeDamaged = false;
 	/** The longest that opening took, in milliseconds. */
 	longestOpen = 0;
 
@@ -112,7 +114,8 @@ export class InterruptedRuns<Job extends CommonJob, Found> {
 	/** Gives what is wrong with what the run has left that was interrupted, and goes on from there. */
 	async interrupted(crash: Crash): Promise<string[]> {
 		const notes = readJournal(this.#job!.journal);
-		const found = await onCopyOf(this.directory, this.#kind.find);
+		this.#mayBeDamaged ||= crash === 'power cut';
+		const found = await onCopyOf(this.directory, copy => this.#kind.find(copy, this.#mayBeDamaged));
 		const problems = this.#compare(notes, found, crash);
 		this.#model.goOn(notes, found, {crash, ...this.#bounds});
 		return problems;
@@ -120,7 +123,7 @@ export class InterruptedRuns<Job extends CommonJob, Found> {
 
 	/** Gives what is wrong with a directory as a power cut now would leave it; the run must not be running. */
 	async compareImage(directory: string): Promise<string[]> {
-		return this.#compare(readJournal(this.#job!.journal), await this.#kind.find(directory), 'power cut');
+		return this.#compare(readJournal(this.#job!.journal), await this.#kind.find(directory, true), 'power cut');
 	}
 
 	/** Opens the directory and closes it in order; otherwise the next run finds it as the last one left it. */
