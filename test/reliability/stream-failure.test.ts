@@ -207,22 +207,44 @@ async function interrupted(
 	return {sink, writes, stream};
 }
 
+/** The least share of the runs of a test that are interrupted before they end by themselves. */
+const leastInterrupted = 0.25;
+
+/** Counts the runs that an interruption met before all of their records were written and confirmed. */
+function countInterrupted(t: ExecutionContext): {
+	note(writes: {written: number}, returned: number[]): void;
+	check(): void;
+} {
+	let interrupted = 0;
+	return {
+		note({written}, returned) {
+			interrupted += written < total || returned.length > 0 ? 1 : 0;
+		},
+		check: () => t.true(interrupted >= leastInterrupted * places, `${interrupted} of ${places} runs were interrupted`),
+	};
+}
+
 for (const way of Object.keys(interruptions)) {
 	for (const unit of Object.keys(steps)) {
 		combinations++;
 		test(`${way}, after any ${unit}: all that was accepted and not confirmed comes back`, async t => {
+			const runs = countInterrupted(t);
 			for (const place of range(0, places)) {
 				const directory = temporaryDirectory(t);
 				const durability = pick(durabilities, place);
 				const {sink, writes} = await interrupted(t, directory, {way, unit, place, durability});
 				const returned = await takeBack(directory, place);
+				runs.note(writes, returned);
 				assertComplete(t, returned, {...writes, confirmed: sink.confirmed.length});
 			}
+
+			runs.check();
 		});
 
 		test(`with an open queue: ${way}, after any ${unit}: it holds all that was not confirmed`, async t => {
 			const durability = pick(durabilities, way.length + unit.length);
 			const queue = await openQueue<number>(t, {durability});
+			const runs = countInterrupted(t);
 			for (const place of range(0, places)) {
 				const {sink, writes, stream} = await interrupted(t, queue, {way, unit, place, durability});
 				if (!stream.closed) {
@@ -236,8 +258,11 @@ for (const way of Object.keys(interruptions)) {
 				}
 
 				const returned = await drain(queue);
+				runs.note(writes, returned);
 				assertComplete(t, returned, {...writes, confirmed: sink.confirmed.length});
 			}
+
+			runs.check();
 		});
 	}
 }
