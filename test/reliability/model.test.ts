@@ -1,11 +1,11 @@
 import {rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {performance} from 'node:perf_hooks';
-import {setTimeout} from 'node:timers/promises';
 import test from 'ava';
 import fc from 'fast-check';
 import {startFigures} from '../helpers/figures.ts';
 import {announce, seed, sized} from '../helpers/form.ts';
+import {inTime} from '../helpers/in-time.ts';
 import {device, emptyDevice, ending} from '../helpers/model-life.ts';
 import {delivering, putting, receiving, taking} from '../helpers/model-records.ts';
 import {type Command, makeModel, openReal, type Real, runOptions} from '../helpers/model-run.ts';
@@ -55,8 +55,11 @@ test('a queue does what lists in memory do, whatever is asked of it, on a device
 			const real = await openReal(directory, first);
 			const model = makeModel(first);
 			try {
-				await inTime(fc.asyncModelRun(() => ({model, real}), all));
-				await inTime(end(model, real));
+				await inTime(
+					fc.asyncModelRun(() => ({model, real}), all),
+					runLimit,
+				);
+				await inTime(end(model, real), runLimit);
 			} finally {
 				await close(real);
 				rmSync(directory, {recursive: true});
@@ -78,19 +81,6 @@ test('a queue does what lists in memory do, whatever is asked of it, on a device
 async function end(model: QueueModel, real: Real): Promise<void> {
 	if (model.isDeviceFull) {
 		await emptyDevice(model, real);
-	}
-}
-
-/** Fails a run that hangs, so that what it did is told as of any other that fails. */
-async function inTime(work: Promise<void>): Promise<void> {
-	const ended = new AbortController();
-	const late = setTimeout(runLimit, undefined, {signal: ended.signal}).then(() => {
-		throw new Error(`a run that takes more than ${runLimit} ms`);
-	});
-	try {
-		await Promise.race([work, late]);
-	} finally {
-		ended.abort();
 	}
 }
 
