@@ -186,12 +186,6 @@ export class ReadAhead {
 			}
 
 			return bytesRead;
-		} catch (error) {
-			if (place === this.#place) {
-				throw error;
-			}
-
-			return 0;
 		} finally {
 			if (place === this.#place) {
 				this.#reading = undefined;
