@@ -150,7 +150,10 @@ export class CheckpointFile {
 	async sync(): Promise<void> {
 		const target = this.#written;
 		while (this.#synced < target) {
-			this.#syncing ??= this.#syncSlot();
+			// Not in the call itself: it may have failed before it is known to be under way.
+			this.#syncing ??= this.#syncSlot().finally(() => {
+				this.#syncing = undefined;
+			});
 			await this.#syncing;
 		}
 	}
@@ -183,7 +186,6 @@ export class CheckpointFile {
 			throw error;
 		} finally {
 			this.#syncingSlot = undefined;
-			this.#syncing = undefined;
 		}
 	}
 

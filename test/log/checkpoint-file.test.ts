@@ -168,6 +168,25 @@ test('after a failed sync the state is written again before the next sync, and t
 	t.deepEqual(slots(directory), [2, 2, 3]);
 });
 
+test('a sync whose write fails in its turn, after a failed one, does not fail those to come', async t => {
+	const directory = temporaryDirectory(t);
+	const {storage, inject} = faultyStorage();
+	const file = newFile(t, directory, storage);
+	file.write(state(1));
+	await file.sync();
+	file.write(state(2));
+	inject({method: 'sync', code: 'ENOSPC'});
+	await t.throwsAsync(file.sync(), {code: 'ENOSPC'});
+	inject({method: 'write', code: 'ENOSPC'});
+	await t.throwsAsync(file.sync(), {code: 'ENOSPC'});
+	await file.sync();
+	t.true(file.isSynced);
+	t.deepEqual(slots(directory), [1, 2, 2]);
+	file.write(state(3));
+	await file.sync();
+	t.true(file.isSynced);
+});
+
 for (const how of ['alone', 'during a sync']) {
 	test(`a torn write, made ${how}, is written again before a sync calls it durable`, async t => {
 		const directory = temporaryDirectory(t);

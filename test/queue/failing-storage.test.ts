@@ -12,6 +12,7 @@ import {
 } from '../../source/index.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
 import {faultyStorage} from '../helpers/faulty-storage.ts';
+import {inTime} from '../helpers/in-time.ts';
 import {drain, nextTurn, openQueue, range} from '../helpers/queues.ts';
 import {copyOf, temporaryDirectory} from '../helpers/temporary-directory.ts';
 
@@ -697,6 +698,34 @@ test('maxRedelivery forces the checkpoint to the device whenever so many more re
 	await queue.get();
 	await forced;
 	t.is(syncs, 1);
+});
+
+test('puts that wait for maxBytes go on, and the queue can be synced, after the checkpoint could not be written for a while', async t => {
+	const {storage, inject, pending} = faultyStorage();
+	const queue = await openQueue<string>(t, {
+		durability: 'write',
+		maxBytes: 2 ** 20,
+		storage,
+	} as DiskQueueOptions<string>);
+	const struck = async () => {
+		while (pending() > 0) {
+			await nextTurn();
+		}
+	};
+	let put = Promise.resolve();
+	while (queue.stats().waitingPuts === 0) {
+		put = queue.put('x'.padEnd(20_000));
+		await nextTurn();
+	}
+
+	inject({method: 'sync', file: 'checkpoint', code: 'ENOSPC'});
+	await queue.getMany(queue.size);
+	await struck();
+	inject({method: 'write', file: 'checkpoint', code: 'ENOSPC'});
+	await struck();
+	await t.notThrowsAsync(inTime(put, 10_000));
+	await t.notThrowsAsync(queue.sync());
+	await t.notThrowsAsync(queue.close());
 });
 
 test('putMany whose iterable outlives the queue says so, and what was put before is there', async t => {
