@@ -29,5 +29,7 @@ function* cut<T>(records: Iterable<T>): Generator<T[], void, undefined> {
 		}
 	}
 
-	yield run;
+	if (run.length > 0) {
+		yield run;
+	}
 }

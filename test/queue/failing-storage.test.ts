@@ -742,6 +742,29 @@ test('putMany whose iterable outlives the queue says so, and what was put before
 	t.deepEqual(await drain(again), range(0, 600));
 });
 
+for (const count of [512, 1024]) {
+	test(`putMany of ${count} records resolves when the last is put, though the queue is closed or shut down by then`, async t => {
+		const directory = temporaryDirectory(t);
+		const queue = await DiskQueue.open<number>(directory, {maxSize: count});
+		await queue.put(-1);
+		const put = queue.putMany(new Set(range(0, count)));
+		await nextTurn();
+		t.is(queue.size, count);
+		await queue.close();
+		await t.notThrowsAsync(put);
+		const again = await openQueue<number>(t, {durability: 'write'}, directory);
+		t.deepEqual(await drain(again), range(-1, count));
+		const more = again.putMany(new Set(range(0, count)));
+		while (again.size < count) {
+			await nextTurn();
+		}
+
+		again.shutdown();
+		await t.notThrowsAsync(more);
+		t.deepEqual(await drain(again), range(0, count));
+	});
+}
+
 test('an open that cannot read what was in flight leaves everything as it was', async t => {
 	const directory = temporaryDirectory(t);
 	const queue = await DiskQueue.open<number>(directory, {durability: 'write'});
