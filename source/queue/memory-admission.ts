@@ -29,7 +29,7 @@ export class MemoryAdmission<T> implements Admission<T> {
 	}
 
 	addNow(record: T, bytes: number): boolean {
-		const hasRoom = this.#store.hasRoom && this.#limits.makeRoom();
+		const hasRoom = this.#store.hasRoom && this.#canMakeRoom();
 		if (hasRoom) {
 			this.#store.add(record, bytes);
 			this.#added();
@@ -95,6 +95,15 @@ export class MemoryAdmission<T> implements Admission<T> {
 		this.#store.add(put.records[put.taken]!, put.sizes[put.taken]!);
 		put.taken++;
 		this.#added();
+	}
+
+	/** Where what would be dropped cannot be read, a put waits until it can. */
+	#canMakeRoom(): boolean {
+		try {
+			return this.#limits.makeRoom();
+		} catch {
+			return false;
+		}
 	}
 
 	#requireRoom(): void {

@@ -761,32 +761,34 @@ test('a delivery keeps maxBytes: it waits until those before it are settled', as
 	t.deepEqual(delivered, records);
 });
 
-test('dropOldest waits where what it would drop cannot be read, and goes on when it can', async t => {
-	let isFailing = false;
-	const storage: Storage = {
-		...fileSystem,
-		readSync(...call) {
-			if (isFailing) {
-				throw systemError('EIO', 'read');
-			}
+for (const durability of durabilities) {
+	test(`${durability}: dropOldest waits where what it would drop cannot be read, and goes on when it can`, async t => {
+		let isFailing = false;
+		const storage: Storage = {
+			...fileSystem,
+			readSync(...call) {
+				if (isFailing) {
+					throw systemError('EIO', 'read');
+				}
 
-			return fileSystem.readSync(...call);
-		},
-	};
-	const directory = temporaryDirectory(t);
-	const queue = await openQueue<number>(t, {durability: 'write'}, directory);
-	await queue.putMany(range(0, 100));
-	await queue.close();
-	const options = {durability: 'write', maxSize: 100, overflow: 'dropOldest', storage} as DiskQueueOptions<number>;
-	const again = await openQueue<number>(t, options, directory);
-	isFailing = true;
-	const full = pEvent(again, 'full' as never);
-	const put = again.put(100);
-	t.regex(((await full) as unknown as {cause: Error}).cause.message, /read/);
-	isFailing = false;
-	await put;
-	t.deepEqual(await drain(again), range(1, 101));
-});
+				return fileSystem.readSync(...call);
+			},
+		};
+		const directory = temporaryDirectory(t);
+		const queue = await openQueue<number>(t, {durability: 'write'}, directory);
+		await queue.putMany(range(0, 100));
+		await queue.close();
+		const options = {durability, maxSize: 100, overflow: 'dropOldest', storage} as DiskQueueOptions<number>;
+		const again = await openQueue<number>(t, options, directory);
+		isFailing = true;
+		const full = pEvent(again, 'full' as never);
+		const puts = Promise.all([again.put(100), again.putMany([101, 102])]);
+		t.regex(((await full) as unknown as {cause: Error}).cause.message, /read/);
+		isFailing = false;
+		await puts;
+		t.deepEqual(await drain(again), range(3, 103));
+	});
+}
 
 test('a reason that is cut within a character is no reason to keep a record from the dead-letter queue', async t => {
 	const deadLetter = await openQueue<DeadLetter<number>>(t);
