@@ -2,7 +2,7 @@ import type {DeadLetterQueue} from '../options.ts';
 import {isPassing} from './append-failure.ts';
 import {DeadLetters} from './dead-letters.ts';
 import {type DeliveryOwner, QueueDelivery} from './delivery.ts';
-import type {Lease} from './lease.ts';
+import type {Lease, Verdict} from './lease.ts';
 import type {Drop, Limits} from './limits.ts';
 import type {RecordStore} from './record-store.ts';
 import type {Shortage} from './shortage.ts';
@@ -116,7 +116,7 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 		}
 
 		if (lease.attempts >= this.#options.maxAttempts) {
-			this.#deadLetters.bury(lease, tooManyAttempts, error);
+			this.#bury(lease, {reason: tooManyAttempts, error});
 		} else if (delay > 0) {
 			this.#returnLater(lease, delay);
 		} else {
@@ -133,7 +133,7 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 
 	reject(lease: Lease<T>, reason: string): void {
 		if (!this.#isOver) {
-			this.#deadLetters.bury(lease, reason);
+			this.#bury(lease, {reason});
 		}
 	}
 
@@ -156,12 +156,17 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 		while (this.#store.inFlight + this.#store.delayed < maxUnsettled) {
 			this.#spillNext();
 			const lease = this.#store.deliver();
-			if (!lease || lease.attempts <= this.#options.maxAttempts) {
-				return lease && new QueueDelivery(lease, this);
+			if (!lease) {
+				return undefined;
+			}
+
+			if (lease.attempts <= this.#options.maxAttempts) {
+				lease.verdict = undefined;
+				return new QueueDelivery(lease, this);
 			}
 
 			lease.attempts--;
-			this.#deadLetters.bury(lease, tooManyAttempts);
+			this.#bury(lease, lease.verdict ?? {reason: tooManyAttempts});
 		}
 
 		return undefined;
@@ -217,6 +222,12 @@ export class Deliveries<T> implements DeliveryOwner<T> {
 			Math.min(delay, maxDelay),
 		);
 		this.#delays.add(timer.unref());
+	}
+
+	/** Refused by the dead-letter queue, it is given up for the same reason once more. */
+	#bury(lease: Lease<T>, verdict: Verdict): void {
+		lease.verdict = verdict;
+		this.#deadLetters.bury(lease, verdict.reason, verdict.error);
 	}
 
 	#buried(lease: Lease<T>): void {

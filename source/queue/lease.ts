@@ -1,3 +1,6 @@
+/** Why a record is given up; `error`: what went wrong at last, if that was told. */
+export type Verdict = {reason: string; error?: unknown};
+
 /** A run of records handed to a consumer, in queue order, until it says that they are done or gives them back. */
 export class Lease<T> {
 	readonly records: T[];
@@ -7,6 +10,8 @@ export class Lease<T> {
 	sequence: number | undefined;
 	/** How often they were delivered by `receive`, this time counted. */
 	attempts: number;
+	/** Why it was given up at its last delivery, as long as the dead-letter queue has not taken it. */
+	verdict: Verdict | undefined;
 	/** It cannot be encoded: it stays with its consumer, and never comes to the log. */
 	isUnencodable = false;
 	/** `ready`: given back, to be taken again. `delayed`: given back, and not to be taken yet. */

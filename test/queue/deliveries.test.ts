@@ -217,6 +217,36 @@ test('a dead-letter queue that refuses leaves the record in its queue', async t 
 	t.deepEqual(dead, [{record: 7, reason: 'still bad', attempts: 2, sequence: 0}]);
 });
 
+test('a dead letter that was refused at first tells all the same why its record was given up', async t => {
+	let refusals = 2;
+	const dead: Array<DeadLetter<number>> = [];
+	const queue = await openQueue<number>(t, {
+		maxAttempts: 1,
+		deadLetter: {
+			async put(letter) {
+				if (refusals-- > 0) {
+					throw new Error('no');
+				}
+
+				dead.push(letter);
+			},
+		},
+	});
+	queue.on('error', () => {});
+	await queue.putMany([0, 1]);
+	const [failed, refused] = await queue.receiveMany(2);
+	failed!.nack({error: 'out of order'});
+	refused!.reject('bad');
+	const waiting = t.throwsAsync(queue.receive(), {code: 'QUEUE_CLOSED'});
+	await queue.join({timeout: 60_000});
+	await queue.close();
+	await waiting;
+	t.deepEqual(dead, [
+		{record: 0, reason: 'maxAttempts', error: 'out of order', attempts: 1, sequence: 0},
+		{record: 1, reason: 'bad', attempts: 1, sequence: 1},
+	]);
+});
+
 test('a queue closes though its dead-letter queue has no room: the record comes back, and the letter is never put', async t => {
 	const dead = await openQueue<DeadLetter<number>>(t, {maxSize: 1});
 	const letter = {record: 0, reason: 'first', attempts: 1, sequence: 0};
