@@ -62,9 +62,9 @@ export class PutSide<T> {
 		return this.#line.length;
 	}
 
-	/** Whether puts wait, or what was put waits for the device. */
+	/** Whether puts wait, or what was put waits for the device. Nothing does any more when writing has ended. */
 	get isDue(): boolean {
-		return this.#line.length > 0 || this.#admission.isDue;
+		return !this.#failure && (this.#line.length > 0 || this.#admission.isDue);
 	}
 
 	/** Puts one record; `accepted` itself if it did not have to wait. Throws if the record is refused. */
@@ -112,7 +112,7 @@ export class PutSide<T> {
 
 	/** Does what is due: admits who waits, making room for them. */
 	turn(): void {
-		if (!this.isDue || this.#failure || this.#admitting) {
+		if (!this.isDue || this.#admitting) {
 			return;
 		}
 
@@ -262,6 +262,7 @@ export class PutSide<T> {
 		if (!isPassing(error)) {
 			this.#failure = {error};
 			this.#line.rejectAll(error);
+			this.#shortage.check(false);
 			return;
 		}
 

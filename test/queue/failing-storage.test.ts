@@ -728,6 +728,35 @@ test('puts that wait for maxBytes go on, and the queue can be synced, after the 
 	await t.notThrowsAsync(queue.close());
 });
 
+test('fsync: a want of room is over when writing ends', async t => {
+	const {storage, fail} = failingStorage();
+	let tries = 0;
+	const options = withStorage(
+		{
+			...storage,
+			async syncDirectory() {
+				if (++tries === 1) {
+					throw systemError('EMFILE', 'open');
+				}
+
+				fail.write = 'ENOSPC';
+				throw systemError('EIO', 'fsync');
+			},
+		},
+		{durability: 'fsync'},
+	);
+	const queue = await openQueue<number>(t, options);
+	const events: string[] = [];
+	for (const event of ['full', 'resume'] as const) {
+		queue.on(event, () => events.push(event));
+	}
+
+	await t.throwsAsync(queue.put(0), {code: 'QUEUE_STORAGE'});
+	await nextTurn();
+	t.deepEqual(events, ['full', 'resume']);
+	await t.throwsAsync(queue.put(1), {code: 'QUEUE_STORAGE'});
+});
+
 test('putMany whose iterable outlives the queue says so, and what was put before is there', async t => {
 	const directory = temporaryDirectory(t);
 	const queue = await DiskQueue.open<number>(directory);
