@@ -63,14 +63,19 @@ export class Reclaim {
 		const done = progress.durable;
 		let count = 0;
 		let bytes = 0;
-		for (let first = segments.firstBefore(done); first; first = segments.firstBefore(done)) {
-			segments.removeFirst();
-			count++;
-			bytes += first.end;
+		try {
+			for (let first = segments.firstBefore(done); first; first = segments.firstBefore(done)) {
+				segments.removeFirst();
+				count++;
+				bytes += first.end;
+			}
+		} finally {
+			if (count > 0) {
+				reclaimed(count, bytes);
+			}
 		}
 
 		if (count > 0) {
-			reclaimed(count, bytes);
 			await storage.syncDirectory(directory);
 		}
 	}

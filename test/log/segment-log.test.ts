@@ -484,6 +484,28 @@ test('files that could not be removed are removed when their room is needed', as
 	t.is(segmentNames(log.directory).length, 1);
 });
 
+test('files that were removed are told, though the one behind them could not be', async t => {
+	const {storage, inject, pending} = faultyStorage();
+	const told: number[][] = [];
+	const reclaimed = (segments: number, bytes: number) => told.push([segments, bytes]);
+	const {log} = await openLog(t, temporaryDirectory(t), {segmentBytes: 300, storage, reclaimed});
+	appendBlocks(log, 8);
+	const [first, second] = log.segments;
+	readAllSync(log);
+	log.markDone(second!.next!.firstSequence);
+	inject({method: 'unlink', file: nameOf(second!.firstSequence), code: 'EACCES'});
+	log.writeCheckpoint();
+	while (pending() > 0) {
+		await new Promise(setImmediate);
+	}
+
+	t.is(log.segments[0], second);
+	t.deepEqual(told, [[1, first!.end]]);
+	log.freeDone();
+	await log.close();
+	t.deepEqual(told.slice(1), [[1, second!.end]]);
+});
+
 test('no file goes while its checkpoint cannot be made durable', async t => {
 	const directory = temporaryDirectory(t);
 	const {storage, inject, operations, pending} = faultyStorage();
