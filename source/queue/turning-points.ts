@@ -19,9 +19,9 @@ export class TurningPoints {
 		this.#isEmpty = !isOnDisk;
 	}
 
-	/** Records were added, though they may be gone by the next look. */
+	/** Records may have been added, and may be gone by the next look. */
 	added(): void {
-		this.#isEmpty = false;
+		this.#isEmpty &&= this.#waiting.size === 0;
 	}
 
 	look(): void {

@@ -498,6 +498,32 @@ test('nobody waits for a record that cannot be encoded any more', async t => {
 	t.like(queue.stats(), {size: 0, inFlight: 0, dropped: 1, done: 0});
 });
 
+test('the queue tells once that it is empty, whatever becomes of records that do not wait', async t => {
+	const queue = await openQueue<number>(t);
+	let emptied = 0;
+	queue.on('empty', () => emptied++);
+	await queue.put(1);
+	const iterator = queue[Symbol.asyncIterator]();
+	t.like(await iterator.next(), {value: 1});
+	await nextTurn();
+	t.is(emptied, 1);
+	const next = iterator.next();
+	await nextTurn();
+	t.is(emptied, 1, 'what was done never came back');
+	await queue.put(2);
+	t.like(await next, {value: 2});
+	await iterator.return(undefined);
+	await nextTurn();
+	t.is(emptied, 1, 'the record waits again');
+	(await queue.receive()).nack({delay: 1});
+	await queue.clear();
+	await nextTurn();
+	t.is(emptied, 2);
+	await t.throwsAsync(queue.get({timeout: 20}), {code: 'QUEUE_EMPTY'});
+	await nextTurn();
+	t.is(emptied, 2, 'what was cleared does not come back after its delay');
+});
+
 test('a codec of the caller is used, named in the file, and asked for again', async t => {
 	const directory = temporaryDirectory(t);
 	const codec = {

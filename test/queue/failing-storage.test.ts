@@ -868,6 +868,22 @@ for (const durability of durabilities) {
 	});
 }
 
+test('a queue in which no record ever waited does not tell that it is empty, while a put finds no room', async t => {
+	const {storage, fail} = failingStorage();
+	const queue = await openQueue<number>(t, withStorage(storage, {durability: 'write'}));
+	let emptied = 0;
+	queue.on('empty', () => emptied++);
+	fail.write = 'ENOSPC';
+	await t.throwsAsync(queue.put(1, {timeout: 400}), {code: 'QUEUE_FULL'});
+	await nextTurn();
+	t.is(emptied, 0);
+	delete fail.write;
+	await queue.put(2);
+	t.is(await queue.get(), 2);
+	await nextTurn();
+	t.is(emptied, 1);
+});
+
 test('a want of room is over when the delivery that waited for it was given up', async t => {
 	const {storage, fail} = failingStorage();
 	const queue = await openQueue<number>(t, withStorage(storage, {}));
