@@ -14,6 +14,7 @@ export class Waiter<Request, Result> {
 	#resolve!: (result: Result | PromiseLike<Result>) => void;
 	#reject!: (error: unknown) => void;
 	#timer: NodeJS.Timeout | undefined;
+	#last: NodeJS.Immediate | undefined;
 	#signal: AbortSignal | undefined;
 	#onAbort: (() => void) | undefined;
 
@@ -32,7 +33,10 @@ export class Waiter<Request, Result> {
 			leave();
 		};
 		if (timeout !== undefined && timeout <= maxDelay) {
-			this.#timer = setTimeout(() => giveUp(late(timeout)), timeout);
+			// What was due before it comes first, as in a turn that was held up for longer than the call may wait.
+			this.#timer = setTimeout(() => {
+				this.#last = setImmediate(() => giveUp(late(timeout)));
+			}, timeout);
 		}
 
 		if (signal) {
@@ -46,6 +50,7 @@ export class Waiter<Request, Result> {
 	claim(): void {
 		this.isWaiting = false;
 		clearTimeout(this.#timer);
+		clearImmediate(this.#last);
 		if (this.#onAbort) {
 			this.#signal!.removeEventListener('abort', this.#onAbort);
 			this.#onAbort = undefined;

@@ -1,5 +1,6 @@
 import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {performance} from 'node:perf_hooks';
 import {pathToFileURL} from 'node:url';
 import test from 'ava';
 import {pEvent} from 'p-event';
@@ -251,6 +252,20 @@ test('getMany aborted after its first record returns what it took', async t => {
 	t.deepEqual(await some, [0]);
 	await t.throwsAsync(queue.getMany(10, {timeout: 0}), {code: 'QUEUE_EMPTY'});
 });
+
+for (const durability of durabilities) {
+	test(`${durability}: a put for which there is room is not told that there is none, however busy the process is`, async t => {
+		const queue = await openQueue<number>(t, {durability});
+		await nextTurn();
+		const put = queue.put(1, {timeout: 0});
+		for (const end = performance.now() + 5; performance.now() < end; ) {
+			// The turn takes longer than the put may wait.
+		}
+
+		await t.notThrowsAsync(put);
+		t.is(queue.size, 1);
+	});
+}
 
 test('putMany takes iterables and async iterables, and puts each record of a slow one as it comes', async t => {
 	const queue = await openQueue<number>(t, {cacheSize: 10});
