@@ -178,8 +178,12 @@ export class RecordSync {
 			}
 
 			const error = cannotSync(directory, cause);
-			const from = Math.min(segment.syncedSequence, this.#unsyncable?.from ?? segment.syncedSequence);
-			this.#unsyncable = {error, from, to: segments.nextSequence};
+			const {from = segment.syncedSequence, to = 0} = this.#unsyncable ?? {};
+			this.#unsyncable = {
+				error,
+				from: Math.min(segment.syncedSequence, from),
+				to: Math.max(segments.nextSequence, to),
+			};
 			throw error;
 		}
 	}

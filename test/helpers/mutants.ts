@@ -63,7 +63,7 @@ export const mutants: readonly Mutant[] = [
 			},
 			{
 				file: 'log/record-sync.ts',
-				find: 'this.#unsyncable = {error, from, to: segments.nextSequence};',
+				find: 'this.#unsyncable = {\n\t\t\t\terror,\n\t\t\t\tfrom: Math.min(segment.syncedSequence, from),\n\t\t\t\tto: Math.max(segments.nextSequence, to),\n\t\t\t};',
 				replace: 'void from;',
 			},
 		],

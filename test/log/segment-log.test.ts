@@ -1002,6 +1002,22 @@ test('a rewind is no excuse for what stands before it: a sync does not vouch for
 	await log.syncRecords();
 });
 
+test('what could not be appended again stays lost to every later sync, however often one fails', async t => {
+	const {storage, inject} = faultyStorage();
+	const {log} = await openLog(t, temporaryDirectory(t), {segmentBytes: 200, storage});
+	appendBlocks(log, 1);
+	await log.sync();
+	appendBlocks(log, 2);
+	inject({method: 'sync', file: nameOf(2), code: 'EIO'});
+	inject({method: 'unlink', file: nameOf(4), code: 'EIO'});
+	await t.throwsAsync(log.syncRecords(() => log.rewindTo(2)));
+	inject({method: 'sync', file: nameOf(4), code: 'EIO'});
+	await t.throwsAsync(log.syncRecords(), {instanceOf: QueueStorageError});
+	readAllSync(log);
+	log.markDone(2);
+	await t.throwsAsync(log.sync(), {instanceOf: QueueStorageError});
+});
+
 test('of two syncs at once, both learn of an error that the system tells once', async t => {
 	const {storage, inject, operations} = faultyStorage();
 	const {log} = await openLog(t, temporaryDirectory(t), {storage});
