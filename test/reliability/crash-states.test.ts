@@ -22,7 +22,7 @@ import {queueScripts} from './crash-queue-scripts.ts';
 
 type Sizes = Omit<CrashModelOptions, 'random'>;
 
-const sizes: Sizes = isLong ? {exhaustive: 9, samples: 24, cuts: 110} : {exhaustive: 4, samples: 4, cuts: 2};
+const sizes: Sizes = isLong ? {exhaustive: 9, samples: 24, cuts: 84} : {exhaustive: 4, samples: 4, cuts: 2};
 const secondSizes: Sizes = isLong ? {exhaustive: 5, samples: 8, cuts: 6} : {exhaustive: 2, samples: 2, cuts: 2};
 /** States of each script whose recovery is crashed, and that are opened as whole queues. */
 const secondLives = sized(1, 8);

@@ -10,7 +10,7 @@ import {pickFrom, randomFrom} from '../helpers/random.ts';
 import {restlessStorage} from '../helpers/restless-storage.ts';
 import {memoryDirectory} from '../helpers/temporary-directory.ts';
 
-const lives = sized(300, 2000);
+const lives = sized(300, 1000);
 
 /** In milliseconds: one takes some hundredths of it. */
 const lifeLimit = 15_000;

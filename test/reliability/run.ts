@@ -18,7 +18,7 @@ const end = '<!-- /figures -->';
 const suites = process.argv.slice(2).filter(name => !name.startsWith('--'));
 const files = (suites.length > 0 ? suites : ['*']).map(name => `build/test/reliability/${name}.test.js`);
 
-/** In minutes: twice what they take. Suites that do not come to an end are interrupted, and then name what they wait for. */
+/** In minutes: about twice what they take. Suites that do not come to an end are interrupted, and then name what they wait for. */
 const patience = 30;
 
 function runSuites(): {status: number; rows: Figures[]} {
