@@ -34,3 +34,10 @@ export function nextTurn(): Promise<void> {
 		setImmediate(() => setImmediate(resolve));
 	});
 }
+
+/** Waits for so many microtasks, one after the other. */
+export async function afterMicrotasks(count: number): Promise<void> {
+	for (let left = count; left > 0; left--) {
+		await undefined;
+	}
+}

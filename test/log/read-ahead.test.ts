@@ -7,6 +7,7 @@ import {ReadAhead} from '../../source/log/read-ahead.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
 import {faultyStorage, systemError} from '../helpers/faulty-storage.ts';
 import {openDescriptors} from '../helpers/logs.ts';
+import {afterMicrotasks} from '../helpers/queues.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const windowBytes = 512 * 1024;
@@ -154,9 +155,13 @@ test('a read under way when the window is set elsewhere is ignored, and its desc
 	t.deepEqual(operations, ['close file']);
 });
 
+/** Its reads end within microtasks. */
+const promptStorage: Storage = {
+	...fileSystem,
+	read: async (descriptor, buffer, position) => fileSystem.readSync(descriptor, buffer, position),
+};
+
 test('a window set elsewhere is no end of the file, whichever microtask does it', async t => {
-	const read: Storage['read'] = async (descriptor, buffer, position) =>
-		fileSystem.readSync(descriptor, buffer, position);
 	const file = content(10_000);
 	for (const away of [
 		(window: ReadAhead, path: string) => window.set(path, 50),
@@ -165,13 +170,11 @@ test('a window set elsewhere is no end of the file, whichever microtask does it'
 		for (let microtasks = 0; microtasks < 12; microtasks++) {
 			const path = join(temporaryDirectory(t), 'file');
 			writeFileSync(path, file);
-			const window = new ReadAhead({...fileSystem, read});
+			const window = new ReadAhead(promptStorage);
 			t.teardown(() => window.close());
 			window.set(path, 0);
 			const filled = window.fill(100, 10_000);
-			for (let left = microtasks; left > 0; left--) {
-				await undefined;
-			}
+			await afterMicrotasks(microtasks);
 
 			away(window, path);
 			t.true(await filled, `${microtasks} microtasks`);
@@ -182,21 +185,17 @@ test('a window set elsewhere is no end of the file, whichever microtask does it'
 });
 
 test('a window that moves on is no end of the file, whichever microtask does it', async t => {
-	const read: Storage['read'] = async (descriptor, buffer, position) =>
-		fileSystem.readSync(descriptor, buffer, position);
 	const file = content(12 * windowBytes);
 	for (const bytes of [windowBytes, 170_000, 100_000, 1000]) {
 		for (let microtasks = 0; microtasks < 12; microtasks++) {
 			const path = join(temporaryDirectory(t), 'file');
 			writeFileSync(path, file);
-			const window = new ReadAhead({...fileSystem, read});
+			const window = new ReadAhead(promptStorage);
 			t.teardown(() => window.close());
 			window.set(path, 0);
 			while (window.position < file.byteLength / 2) {
 				const filled = window.fill(bytes, file.byteLength);
-				for (let left = microtasks; left > 0; left--) {
-					await undefined;
-				}
+				await afterMicrotasks(microtasks);
 
 				while (window.view().byteLength >= bytes) {
 					window.skip(bytes);
@@ -228,9 +227,7 @@ test('a read that failed is nothing to a window set elsewhere, whichever microta
 		window.set(path, 0);
 		const filled = window.fill(100, 10_000);
 		const outcome = filled.catch(error => error.code);
-		for (let left = microtasks; left > 0; left--) {
-			await undefined;
-		}
+		await afterMicrotasks(microtasks);
 
 		const isTold = !inspect(filled).includes('pending');
 		window.set(path, 50);

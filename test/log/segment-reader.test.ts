@@ -45,7 +45,7 @@ import {
 	segmentNames,
 	type TestRecord,
 } from '../helpers/logs.ts';
-import {range} from '../helpers/queues.ts';
+import {afterMicrotasks, range} from '../helpers/queues.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const nameOf = (sequence: number) => `${String(sequence).padStart(20, '0')}.log`;
@@ -759,9 +759,7 @@ test('a load that fails is nothing to a reader that has left its segment, whiche
 		t.is(log.reader.next(), undefined);
 		inject({method: 'open', code: 'EMFILE'});
 		const outcome = log.reader.load().catch(error => error);
-		for (let left = microtasks; left > 0; left--) {
-			await undefined;
-		}
+		await afterMicrotasks(microtasks);
 
 		log.reader.leave(segment);
 		const error = await outcome;

@@ -1,7 +1,7 @@
 import test from 'ava';
 import {SharedCall} from '../../source/queue/shared-call.ts';
 import {type Deferred, deferred} from '../helpers/deferred.ts';
-import {nextTurn} from '../helpers/queues.ts';
+import {afterMicrotasks, nextTurn} from '../helpers/queues.ts';
 
 function sharedCall(): {shared: SharedCall; calls: Deferred[]} {
 	const calls: Deferred[] = [];
@@ -81,9 +81,7 @@ test('it is not settled between two calls, whichever microtask asks', async t =>
 		const {shared, calls} = sharedCall();
 		const served = [shared.run(), shared.run()];
 		calls[0]!.resolve();
-		for (let left = microtasks; left > 0; left--) {
-			await undefined;
-		}
+		await afterMicrotasks(microtasks);
 
 		let isSettled = false;
 		const settled = shared.settle().then(() => {
