@@ -11,7 +11,8 @@ export type {DirectoryLock} from './lock-claim.ts';
 
 const attemptLimit = 20;
 const longestPause = 100; // milliseconds
-const advice = 'The directory must exist and be writable, on a file system that takes unix sockets.';
+const advice =
+	'The directory must exist and be writable, with room for one more name, on a file system that takes unix sockets.';
 
 /**
  * Takes the directory or throws QueueLockedError at once if a living owner has it; a dead owner's claim is removed.
