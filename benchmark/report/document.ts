@@ -44,7 +44,7 @@ function introduction({form, environment}: Results): string {
 
 <!-- Written by \`npm run benchmark -- --write\`. -->
 
-${form === 'quick' ? '**Of the quick form: few records, few rounds. Not to be relied on.**\n\n' : ''}\
+${form === 'quick' ? '**Of the quick form: few records, one round. Not to be relied on.**\n\n' : ''}\
 Each measurement is a process of its own, in an empty directory; the rows of a table take turns, so that whatever else
 the machine does meets all of them. Figures are medians, with the least and the most in brackets; ratios are taken within
 a round. Every record that comes out is checked to be the next one. Throughputs are taken once the code is warm, from a run
