@@ -12,6 +12,8 @@ export interface Admission<T> {
 	readonly isDue: boolean;
 	/** Adds a record of a put that waits for nobody, in this turn; false if there is no room in memory. */
 	addNow(record: T, bytes: number): boolean;
+	/** The same for all records of a put that there is room for. */
+	addSome(put: Put<T>): void;
 	/** Adds all records of a put in this turn, ahead of who waits. Fails if there is no room to be made. */
 	admitNow(put: Put<T>): void;
 	/** Admits puts that wait, and settles them. Fails as the file system does; what was not admitted stays in line. */
@@ -22,11 +24,4 @@ export interface Admission<T> {
 
 export function isTaken<T>(put: Put<T>): boolean {
 	return put.taken === put.sizes.length;
-}
-
-/** Adds what there is room for in memory of a put. */
-export function addAtOnce<T>(put: Put<T>, admission: Pick<Admission<T>, 'addNow'>): void {
-	while (!isTaken(put) && admission.addNow(put.records[put.taken]!, put.sizes[put.taken]!)) {
-		put.taken++;
-	}
 }

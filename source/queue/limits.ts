@@ -56,7 +56,7 @@ export class Limits<T> {
 	 * @throws QueueFullError when what would be dropped cannot be read.
 	 */
 	makeRoom(): boolean {
-		if (this.isFull && this.#options.overflow === 'dropOldest') {
+		if (this.#options.overflow === 'dropOldest' && this.isFull) {
 			const excess = this.#store.size - this.#options.maxSize + 1;
 			for (let left = excess <= this.#store.takableSize ? excess : 0; left > 0 && this.isFull; left--) {
 				this.drop(this.#discardFirst());

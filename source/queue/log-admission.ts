@@ -64,6 +64,10 @@ export class LogAdmission<T> implements Admission<T> {
 		return false;
 	}
 
+	addSome(): void {
+		// As in `addNow`.
+	}
+
 	/** In this turn, unless there is a sync to wait for. */
 	admit(): void | Promise<void> {
 		const group = this.#waiting ?? this.#appendGroup();

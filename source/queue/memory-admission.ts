@@ -1,5 +1,5 @@
 import {QueueFullError} from '../errors.ts';
-import {type Admission, addAtOnce, isTaken, type Put, type PutLine} from './admission.ts';
+import {type Admission, isTaken, type Put, type PutLine} from './admission.ts';
 import type {Limits} from './limits.ts';
 import type {RecordStore} from './record-store.ts';
 
@@ -38,6 +38,17 @@ export class MemoryAdmission<T> implements Admission<T> {
 		return hasRoom;
 	}
 
+	addSome(put: Put<T>): void {
+		const {taken} = put;
+		while (!isTaken(put) && this.#store.hasRoom && this.#canMakeRoom()) {
+			put.taken += this.#store.addSome(put, this.#limits.room);
+		}
+
+		if (put.taken > taken) {
+			this.#added();
+		}
+	}
+
 	/** A record that must come in now: spilled at once if memory is full. */
 	admitNow(put: Put<T>): void {
 		while (!isTaken(put)) {
@@ -53,7 +64,7 @@ export class MemoryAdmission<T> implements Admission<T> {
 	admit(): void {
 		let blocks = 0;
 		for (let waiter = this.#line.first(); waiter; waiter = this.#line.first()) {
-			addAtOnce(waiter.request, this);
+			this.addSome(waiter.request);
 			if (isTaken(waiter.request)) {
 				this.#line.claimFirst()!.resolve();
 				continue;

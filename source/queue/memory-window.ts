@@ -1,3 +1,4 @@
+import type {Put} from './admission.ts';
 import {BlockRing, type RunLimit} from './block-ring.ts';
 
 export type MemoryWindowOptions = {
@@ -54,5 +55,17 @@ export class MemoryWindow<T> {
 	/** Adds a record at the end of the tail. */
 	add(record: T, bytes: number): void {
 		this.tail.add(record, bytes, this.#options.block);
+	}
+
+	/** The same for records of a put that are not taken, while there is room, at most `max`; gives how many. */
+	addSome({records, sizes, taken}: Readonly<Put<T>>, max: number): number {
+		const end = Math.min(sizes.length, taken + max);
+		let index = taken;
+		while (index < end && this.hasRoomInTail) {
+			this.add(records[index]!, sizes[index]!);
+			index++;
+		}
+
+		return index - taken;
 	}
 }

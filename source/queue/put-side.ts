@@ -1,7 +1,7 @@
 import {QueueFullError, QueueRecordError, refusedRecord} from '../errors.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
 import type {Durability, WaitOptions} from '../options.ts';
-import {type Admission, addAtOnce, isTaken, type Put, type PutLine} from './admission.ts';
+import {type Admission, isTaken, type Put, type PutLine} from './admission.ts';
 import {isPassing} from './append-failure.ts';
 import type {Limits} from './limits.ts';
 import {LogAdmission} from './log-admission.ts';
@@ -210,7 +210,7 @@ export class PutSide<T> {
 		}
 
 		if (this.#isFree(options)) {
-			addAtOnce(put, this.#admission);
+			this.#admission.addSome(put);
 			if (!isTaken(put) && this.#isDropping && this.#options.limits.isFull) {
 				this.#options.limits.drop(put.records.slice(put.taken, put.sizes.length));
 				return accepted;

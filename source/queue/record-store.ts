@@ -2,6 +2,7 @@ import type {QueueRecordError} from '../errors.ts';
 import {blockHeaderBytes} from '../format/block.ts';
 import type {Delivered} from '../format/checkpoint.ts';
 import type {SegmentLog} from '../log/segment-log.ts';
+import type {Put} from './admission.ts';
 import type {BlockRing, RunLimit} from './block-ring.ts';
 import type {Held} from './held.ts';
 import {Lease} from './lease.ts';
@@ -139,6 +140,13 @@ export class RecordStore<T> {
 	add(record: T, bytes: number): void {
 		this.#put++;
 		this.#memory.add(record, bytes);
+	}
+
+	/** The same for records of a put that are not taken, while there is room, at most `max`; gives how many. */
+	addSome(put: Readonly<Put<T>>, max: number): number {
+		const count = this.#memory.addSome(put, max);
+		this.#put += count;
+		return count;
 	}
 
 	/** Appends records to the log, all or none; `isNew` if they were not put before. */
