@@ -20,7 +20,8 @@ export const fsync: Workload<FsyncParameters> = {
 	},
 };
 
-async function putAll({system, producers, records}: FsyncParameters, directory: string): Promise<Cost> {
+/** Puts records from so many producers, each awaiting its own, until they survive a power cut. */
+export async function putAll({system, producers, records}: FsyncParameters, directory: string): Promise<Cost> {
 	const {openPuts, openFifo} = await loadSystem(system);
 	const setting: Setting = {kind: 'A', durability: 'fsync', batchRecords: producers};
 	if (!openPuts) {

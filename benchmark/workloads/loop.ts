@@ -5,12 +5,13 @@ import type {RecordKind} from '../records.ts';
 import {recordKinds} from '../records.ts';
 import {loadSystem, type SystemName} from '../systems/index.ts';
 import type {Figures, Row, Workload} from '../workload.ts';
+import {putAll} from './fsync.ts';
 import {runPipeline} from './pipeline.ts';
 
 export type LoopParameters = {
 	/** What is under load, and how. */
 	system: SystemName;
-	load: 'pipeline' | 'put/get';
+	load: 'pipeline' | 'put/get' | '64 producers';
 	kind: RecordKind;
 	durability: Durability;
 	records: number;
@@ -28,6 +29,7 @@ export const loop: Workload<LoopParameters> = {
 			row('pipeline', 'C', 'spill', sized(8000, 2000)),
 			row('put/get', 'A', 'spill', sized(1_000_000, 200_000)),
 			row('put/get', 'A', 'write', sized(200_000, 40_000)),
+			row('64 producers', 'A', 'fsync', sized(200_000, 40_000)),
 		];
 		return [
 			{
@@ -35,7 +37,8 @@ export const loop: Workload<LoopParameters> = {
 				title: 'Under full load',
 				what:
 					'How late the event loop is for a timer of 1 ms, while everything goes through the disk: in a pipeline, or by puts ' +
-					'awaited one by one, then gets. The PassThrough, with no disk and a sink that keeps up, shows what the machine adds.',
+					'awaited one by one, then gets; or each put is forced to the device, with 64 producers. The PassThrough, with no ' +
+					'disk and a sink that keeps up, shows what the machine adds.',
 				rows: [rowOfPassThrough(sized(5_000_000, 1_000_000)), ...rows],
 				columns: ['p50Milliseconds', 'p99Milliseconds', 'maxMilliseconds'],
 				goals: rows.map(({name}) => ({row: name, figure: 'p99Milliseconds', atMost: 15})),
@@ -45,7 +48,7 @@ export const loop: Workload<LoopParameters> = {
 	async measure(parameters, directory) {
 		const monitor = monitorEventLoopDelay({resolution: interval});
 		monitor.enable();
-		await (parameters.load === 'pipeline' ? runThroughDisk : putThenGet)(parameters, directory);
+		await loads[parameters.load](parameters, directory);
 		// What the load left no turn to count is counted now.
 		await pause(2 * interval);
 		monitor.disable();
@@ -57,6 +60,10 @@ async function runThroughDisk(parameters: LoopParameters, directory: string): Pr
 	await runPipeline(parameters.system, {...parameters, isSinkLate: parameters.system === 'disq'}, directory);
 }
 
+async function putSynced({system, records}: LoopParameters, directory: string): Promise<void> {
+	await putAll({system, producers: 64, records}, directory);
+}
+
 async function putThenGet({system, kind, durability, records}: LoopParameters, directory: string): Promise<void> {
 	const {make} = recordKinds[kind];
 	const {openFifo} = await loadSystem(system);
@@ -65,6 +72,12 @@ async function putThenGet({system, kind, durability, records}: LoopParameters, d
 	await fifo.drain(records, () => {});
 	await fifo.close();
 }
+
+const loads: Record<LoopParameters['load'], (parameters: LoopParameters, directory: string) => Promise<void>> = {
+	pipeline: runThroughDisk,
+	'put/get': putThenGet,
+	'64 producers': putSynced,
+};
 
 function delays(monitor: IntervalHistogram): Figures {
 	const milliseconds = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - interval);

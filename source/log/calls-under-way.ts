@@ -9,7 +9,7 @@ export class CallsUnderWay {
 		this.storage = {
 			...storage,
 			read: (descriptor, target, position) => this.#watch(storage.read(descriptor, target, position)),
-			sync: descriptor => this.#watch(storage.sync(descriptor)),
+			sync: (descriptor, where) => this.#watch(storage.sync(descriptor, where)),
 			syncDirectory: path => this.#watch(storage.syncDirectory(path)),
 		};
 	}

@@ -39,8 +39,8 @@ export function guardStorage(storage: Storage, lock: DirectoryLock, directory: s
 	return {
 		...storage,
 		...Object.fromEntries(guards),
-		async sync(descriptor) {
-			await storage.sync(descriptor);
+		async sync(descriptor, where) {
+			await storage.sync(descriptor, where);
 			check('sync');
 		},
 	};

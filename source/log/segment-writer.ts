@@ -1,11 +1,9 @@
 import {segmentHeaderBytes} from '../format/segment-header.ts';
 import type {Storage} from '../storage.ts';
 import type {Segment} from './segment.ts';
+import {SyncPace} from './sync-pace.ts';
 import {writeAll} from './transfer.ts';
 
-/** After so many syncs of few bytes each it pays to write zeros ahead. */
-const smallSyncs = 4;
-const smallSyncBytes = 32 * 1024;
 const zeros = Buffer.alloc(256 * 1024);
 
 /**
@@ -21,19 +19,19 @@ export class SegmentWriter {
 	#syncs = 0;
 	/** Offset up to which zeros were written ahead. */
 	#reservedEnd = 0;
-	/** How many of the last syncs were small, without one between that was not. */
-	#smallSyncs = 0;
+	readonly #pace: SyncPace;
 	#isClosed = false;
 
-	private constructor(segment: Segment, storage: Storage, descriptor: number) {
+	private constructor(segment: Segment, storage: Storage, {descriptor, pace}: {descriptor: number; pace: SyncPace}) {
 		this.segment = segment;
 		this.#storage = storage;
 		this.#descriptor = descriptor;
+		this.#pace = pace;
 	}
 
 	/** Creates the file; its header is the first to be appended. */
-	static create(segment: Segment, storage: Storage): SegmentWriter {
-		return new SegmentWriter(segment, storage, storage.open(segment.path, 'create'));
+	static create(segment: Segment, storage: Storage, pace: SyncPace = new SyncPace()): SegmentWriter {
+		return new SegmentWriter(segment, storage, {descriptor: storage.open(segment.path, 'create'), pace});
 	}
 
 	get syncedEnd(): number {
@@ -66,20 +64,20 @@ export class SegmentWriter {
 		const covered = this.segment.end;
 		this.#syncs++;
 		try {
-			await this.#storage.sync(this.#descriptor);
+			const bytes = covered - this.#syncedEnd;
+			await this.#pace.run(bytes, where => this.#storage.sync(this.#descriptor, where));
 		} finally {
 			this.#syncs--;
 			this.#closeIfIdle();
 		}
 
-		this.#smallSyncs = covered - this.#syncedEnd > smallSyncBytes ? 0 : this.#smallSyncs + 1;
 		this.#syncedEnd = covered;
 		this.segment.isDirty = this.segment.end > covered;
 	}
 
 	/** Whether it pays to write zeros ahead. */
 	get isReserveDue(): boolean {
-		return this.#smallSyncs >= smallSyncs && this.reservedBytes === 0;
+		return this.#pace.isSmall && this.reservedBytes === 0;
 	}
 
 	/**
@@ -97,7 +95,7 @@ export class SegmentWriter {
 		} catch {
 			// The blocks to come make the file longer themselves, if they can.
 			this.#cut(this.segment.end);
-			this.#smallSyncs = 0;
+			this.#pace.forgetSmall();
 		}
 	}
 

@@ -105,6 +105,7 @@ async function takeMakingRoom(attempt: Attempt): Promise<DirectoryLock | Rival> 
 /** Claims the directory, and gives the claim up again unless it turns out to be the only living one. */
 async function take(attempt: Attempt): Promise<DirectoryLock | Rival> {
 	const name = newClaimName(attempt.boot);
+	const place = join(attempt.directory, name);
 	let state: ClaimState = 'contender';
 	const lock = await claim({
 		address: attempt.addresses.of(temporaryName(name)),
@@ -113,7 +114,7 @@ async function take(attempt: Attempt): Promise<DirectoryLock | Rival> {
 			discard(attempt, temporaryName(name));
 			discard(attempt, name);
 		},
-		isVisible: () => attempt.storage.kind(join(attempt.directory, name)) === 'socket',
+		isVisible: () => attempt.storage.kind(place) === 'socket',
 	});
 	try {
 		const rival = appear(attempt, name) ?? (await findRival(attempt, name));

@@ -183,11 +183,11 @@ export function faultyStorage(): FaultyStorage {
 			fileSystem.truncate(descriptor, bytes);
 			record('truncate', nameOf(descriptor));
 		},
-		async sync(descriptor) {
+		async sync(descriptor, where) {
 			const file = nameOf(descriptor);
 			await checkLater('sync', file);
 			await release('sync');
-			await fileSystem.sync(descriptor);
+			await fileSystem.sync(descriptor, where);
 			record('sync', file);
 		},
 		async syncDirectory(path) {

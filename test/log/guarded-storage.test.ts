@@ -1,5 +1,6 @@
 import {readdirSync, renameSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {CallsUnderWay} from '../../source/log/calls-under-way.ts';
 import {lockDirectory} from '../../source/log/directory-lock.ts';
 import {guardStorage} from '../../source/log/guarded-storage.ts';
 import {fileSystem, type Storage} from '../../source/storage.ts';
@@ -45,3 +46,20 @@ onUnix(
 		await lock.release();
 	},
 );
+
+onUnix('a sync is made where it was asked for, whoever watches it', async t => {
+	const place = temporaryDirectory(t);
+	const places: Array<string | undefined> = [];
+	const device: Storage = {
+		...fileSystem,
+		async sync(_descriptor, where) {
+			places.push(where);
+		},
+	};
+	const lock = await lockDirectory(place, fileSystem);
+	const {storage} = new CallsUnderWay(guardStorage(device, lock, place));
+	await storage.sync(0, 'inPlace');
+	await storage.sync(0, 'threadPool');
+	t.deepEqual(places, ['inPlace', 'threadPool']);
+	await lock.release();
+});

@@ -3,6 +3,7 @@ import test, {type ExecutionContext} from 'ava';
 import {encodeSegmentHeader, segmentHeaderBytes} from '../../source/format/segment-header.ts';
 import {segmentAt} from '../../source/log/segment.ts';
 import {SegmentWriter} from '../../source/log/segment-writer.ts';
+import {SyncPace} from '../../source/log/sync-pace.ts';
 import {type FaultyStorage, faultyStorage} from '../helpers/faulty-storage.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
@@ -130,6 +131,24 @@ test('where syncs are small, and only there, zeros are written ahead, and cut of
 	writer.reserve(10);
 	writer.close();
 	t.is(bytes(), writer.segment.end);
+});
+
+test('quick syncs of few bytes are made in place', async t => {
+	const {storage} = faultyStorage();
+	const places: Array<string | undefined> = [];
+	const {sync} = storage;
+	storage.sync = (descriptor, where) => {
+		places.push(where);
+		return sync(descriptor, where);
+	};
+	const segment = segmentAt(temporaryDirectory(t), {queueId, firstSequence: 0, salt: 0}, 0);
+	const writer = SegmentWriter.create(segment, storage, new SyncPace(() => 0));
+	await appendAndSync(writer, 66);
+	writer.append([Buffer.alloc(100_000, 7)]);
+	await writer.sync();
+	t.is(places[0], 'threadPool');
+	t.deepEqual(places.slice(-3), ['inPlace', 'inPlace', 'threadPool']);
+	writer.close();
 });
 
 test('zeros that the device has no room for are given up for a while, and no block is', async t => {
