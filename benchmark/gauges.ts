@@ -54,8 +54,9 @@ export function diskBytes(directory: string): number {
 	}, 0);
 }
 
+/** A file that is gone by now, as a store may compact at any time, takes nothing. */
 function bytesOf(file: string): number {
-	const {blocks, size} = lstatSync(file);
+	const {blocks = 0, size = 0} = lstatSync(file, {throwIfNoEntry: false}) ?? {};
 	return blocks ? blocks * blockBytes : size;
 }
 
