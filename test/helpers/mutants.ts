@@ -14,7 +14,7 @@ export const mutants: readonly Mutant[] = [
 		edits: [
 			{
 				file: 'log/segment-writer.ts',
-				find: 'await this.#storage.sync(this.#descriptor);',
+				find: 'await this.#pace.run(bytes, where => this.#storage.sync(this.#descriptor, where));',
 				replace: 'await undefined;',
 			},
 		],
