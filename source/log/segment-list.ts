@@ -6,6 +6,7 @@ import type {Recovered} from './recovery.ts';
 import {endOf, type Segment, segmentAt} from './segment.ts';
 import type {AppendedBlock} from './segment-reader.ts';
 import {SegmentWriter} from './segment-writer.ts';
+import {SyncPace} from './sync-pace.ts';
 
 /** Where the segments of a log are, and what goes into their headers. */
 export type ListPlace = {directory: string; queueId: Buffer; salt: number; codecName: string; storage: Storage};
@@ -21,6 +22,7 @@ export class SegmentList {
 	/** The sequence behind the last record: lower than the next one after a power cut that took what was between. */
 	#recordsEnd: number;
 	#writer: SegmentWriter | undefined;
+	readonly #pace = new SyncPace();
 	/** Told of a segment before its file goes. */
 	readonly #leave: (segment: Segment) => void;
 
@@ -83,7 +85,7 @@ export class SegmentList {
 		const {directory, queueId, salt, codecName, storage} = this.#place;
 		const segment = segmentAt(directory, {queueId, firstSequence: this.#nextSequence, salt}, 0);
 		this.#removeFrom(segment.firstSequence);
-		const writer = SegmentWriter.create(segment, storage);
+		const writer = SegmentWriter.create(segment, storage, this.#pace);
 		this.seal();
 		const last = this.#segments.at(-1);
 		if (last) {

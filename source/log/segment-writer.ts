@@ -1,7 +1,7 @@
 import {segmentHeaderBytes} from '../format/segment-header.ts';
 import type {Storage} from '../storage.ts';
 import type {Segment} from './segment.ts';
-import {SyncPace} from './sync-pace.ts';
+import type {SyncPace} from './sync-pace.ts';
 import {writeAll} from './transfer.ts';
 
 const zeros = Buffer.alloc(256 * 1024);
@@ -30,7 +30,7 @@ export class SegmentWriter {
 	}
 
 	/** Creates the file; its header is the first to be appended. */
-	static create(segment: Segment, storage: Storage, pace: SyncPace = new SyncPace()): SegmentWriter {
+	static create(segment: Segment, storage: Storage, pace: SyncPace): SegmentWriter {
 		return new SegmentWriter(segment, storage, {descriptor: storage.open(segment.path, 'create'), pace});
 	}
 

@@ -10,12 +10,12 @@ const smallSyncs = 4;
 const quickTime = 0.3;
 
 /** Before the first one is known. */
-const expectedTime = 2 * quickTime;
+const expectedTime = 0.4;
 
 /** How much the newest sync counts in the average: after one of 100 ms some hundred quick ones go to another thread. */
 const newestShare = 1 / 64;
 
-/** What the last syncs of a file say of the next one. */
+/** What the last syncs of a log's segments say of the next one. */
 export class SyncPace {
 	readonly #now: () => number;
 	#small = 0;

@@ -15,6 +15,7 @@ function createWriter(t: ExecutionContext): FaultyStorage & {writer: SegmentWrit
 	const writer = SegmentWriter.create(
 		segmentAt(temporaryDirectory(t), {queueId, firstSequence: 0, salt: 0}, 0),
 		faulty.storage,
+		new SyncPace(),
 	);
 	writer.append([encodeSegmentHeader(header)]);
 	return {...faulty, writer};

@@ -29,7 +29,7 @@ const inPlace = (times: number) => range(0, times).map(() => 'inPlace');
 
 test('small syncs are made in place where they take less than 0.3 ms on average', async t => {
 	const {run} = paceOf();
-	t.deepEqual(await run(59, few, 0.1), threadPool(59));
+	t.deepEqual(await run(26, few, 0.1), threadPool(26));
 	t.deepEqual(await run(1000, few, 0.1), inPlace(1000));
 	t.deepEqual(await run(1, few, 3), inPlace(1));
 	t.deepEqual(await run(10, few, 0.1), inPlace(10));
