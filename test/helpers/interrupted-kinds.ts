@@ -2,9 +2,11 @@ import {join} from 'node:path';
 import {
 	type Corruption,
 	type DeadLetter,
+	type Delivery,
 	DiskQueue,
 	type DiskQueueOptions,
 	type Durability,
+	QueueShutDownError,
 } from '../../source/index.ts';
 import type {ConsumerJob} from '../fixtures/interrupted-consumer.ts';
 import type {PipelineJob} from '../fixtures/interrupted-pipeline.ts';
@@ -13,7 +15,7 @@ import {DeliveryModel, type FoundDeliveries} from './delivery-model.ts';
 import {FifoModel} from './fifo-model.ts';
 import type {Kind} from './interrupted-runs.ts';
 import {checkedId, type NumberedRecord} from './numbered-record.ts';
-import {nextTurn} from './queues.ts';
+import {nextTurn, takeRest} from './queues.ts';
 import {pickFrom} from './random.ts';
 import {sinkKinds} from './sinks.ts';
 
@@ -26,7 +28,13 @@ export function queueKind(durability: Durability): Kind<QueueJob, number[]> {
 		...fifo,
 		fixture: 'interrupted-queue',
 		makeJob: (common, random) => ({
-			job: {...common, durability, cacheSize, isSyncing: durability !== 'fsync' || random() < 0.5},
+			job: {
+				...common,
+				durability,
+				cacheSize,
+				isSyncing: durability !== 'fsync' || random() < 0.5,
+				isQuick: random() < 0.5,
+			},
 			bounds: {durability, inMemory: cacheSize},
 		}),
 	};
@@ -37,7 +45,7 @@ export function control(): Kind<QueueJob, number[]> {
 	return {
 		...queueKind('write'),
 		makeJob: common => ({
-			job: {...common, durability: 'write', cacheSize, isSyncing: false},
+			job: {...common, durability: 'write', cacheSize, isSyncing: false, isQuick: false},
 			bounds: {durability: 'fsync'},
 		}),
 	};
@@ -92,11 +100,7 @@ const fifo = {
 	async find(directory: string, mayBeDamaged: boolean): Promise<number[]> {
 		await using queue = await openQuietly<NumberedRecord>(directory);
 		const check = watchDamage(queue, mayBeDamaged);
-		const ids: number[] = [];
-		while (queue.size > 0) {
-			ids.push(...(await queue.getMany(1000)).map(checkedId));
-		}
-
+		const ids = (await takeRest(queue)).map(checkedId);
 		await check();
 		return ids;
 	},
@@ -130,20 +134,33 @@ async function deliverAll(directory: string, mayBeDamaged: boolean): Promise<Map
 	const check = watchDamage(queue, mayBeDamaged);
 	const attempts = new Map<number, number>();
 	let last = -1;
-	while (queue.size > 0) {
-		for (const {record, attempts: count} of await queue.receiveMany(1000)) {
-			const id = checkedId(record);
-			if (id <= last) {
-				throw new Error(`${id} comes after ${last}`);
-			}
-
-			attempts.set(id, count);
-			last = id;
+	queue.shutdown();
+	for (let delivery = await receiveNext(queue); delivery; delivery = await receiveNext(queue)) {
+		const id = checkedId(delivery.record);
+		if (id <= last) {
+			throw new Error(`${id} comes after ${last}`);
 		}
+
+		attempts.set(id, delivery.attempts);
+		last = id;
+		delivery.ack();
 	}
 
 	await check();
 	return attempts;
+}
+
+/** Receives from a queue that is shut down; undefined when nothing is left, whatever was damaged. */
+async function receiveNext<T>(queue: DiskQueue<T>): Promise<Delivery<T> | undefined> {
+	try {
+		return await queue.receive();
+	} catch (error) {
+		if (error instanceof QueueShutDownError) {
+			return undefined;
+		}
+
+		throw error;
+	}
 }
 
 async function findDead(directory: string, mayBeDamaged: boolean): Promise<Set<number>> {

@@ -23,6 +23,17 @@ export async function drain<T>(queue: DiskQueue<T>): Promise<T[]> {
 	return records;
 }
 
+/** Takes all that there is of a queue that nobody puts to any more: the last records may turn out to be damaged. */
+export async function takeRest<T>(queue: DiskQueue<T>): Promise<T[]> {
+	queue.shutdown();
+	const records: T[] = [];
+	for await (const record of queue) {
+		records.push(record);
+	}
+
+	return records;
+}
+
 /** The numbers from `from` to `to`, without `to`. */
 export function range(from: number, to: number): number[] {
 	return Array.from({length: to - from}, (_, index) => from + index);

@@ -12,7 +12,7 @@ import {startWorker} from '../helpers/jobs.ts';
 import {isEnded, readJournal} from '../helpers/journal.ts';
 import {type Call, type KillPoint, someMomentsOf} from '../helpers/kill-points.ts';
 import {openLog, recordAt, recordsAt, type TestRecord} from '../helpers/logs.ts';
-import {range} from '../helpers/queues.ts';
+import {range, takeRest} from '../helpers/queues.ts';
 import {randomFrom} from '../helpers/random.ts';
 import {memoryDirectory} from '../helpers/temporary-directory.ts';
 
@@ -69,11 +69,7 @@ async function killDraining(t: ExecutionContext, directory: string, killPoint: K
 
 async function drainAll(directory: string): Promise<TestRecord[]> {
 	const queue = (await DiskQueue.open<TestRecord>(directory)).on('corruption', () => {});
-	const records: TestRecord[] = [];
-	while (queue.size > 0) {
-		records.push(...(await queue.getMany(100)));
-	}
-
+	const records = await takeRest(queue);
 	await queue.close();
 	return records;
 }
