@@ -38,6 +38,9 @@ const readAsync = promisify(read);
 const fdatasyncAsync = promisify(fdatasync);
 const fsyncAsync = promisify(fsync);
 
+/** Where a sync waits for the device: in another thread, or in the one that asks. */
+export type SyncPlace = 'threadPool' | 'inPlace';
+
 /**
  * Every file system call of disq, and the only module that imports `node:fs`. Fault injection and recording replace
  * this object.
@@ -124,7 +127,7 @@ export const fileSystem = {
 	},
 
 	/** Forces a file's content, and the length needed to read it, to the device; in place the current turn waits for it. */
-	async sync(descriptor: number, where: 'threadPool' | 'inPlace' = 'threadPool'): Promise<void> {
+	async sync(descriptor: number, where: SyncPlace = 'threadPool'): Promise<void> {
 		if (where === 'inPlace') {
 			fdatasyncSync(descriptor);
 		} else {

@@ -96,6 +96,20 @@ test('unlink tells every other failure', t => {
 	t.throws(() => fileSystem.unlink(directory), {message: /EISDIR|EPERM/});
 });
 
+/** More than a process may have. */
+const noDescriptor = 2 ** 30;
+
+test('a sync in place is over at once, and its failure is told as that of any other', async t => {
+	const path = join(temporaryDirectory(t), 'file');
+	const descriptor = fileSystem.open(path, 'create');
+	fileSystem.write(descriptor, [Buffer.from('x')], 0);
+	await fileSystem.sync(descriptor, 'inPlace');
+	fileSystem.close(descriptor);
+	for (const where of ['inPlace', 'threadPool'] as const) {
+		await t.throwsAsync(fileSystem.sync(noDescriptor, where), {code: 'EBADF', message: /fdatasync/}, where);
+	}
+});
+
 test('a directory that is gone cannot be synced', async t => {
 	await t.throwsAsync(fileSystem.syncDirectory(join(temporaryDirectory(t), 'none')), {code: 'ENOENT'});
 });

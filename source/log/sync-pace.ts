@@ -1,4 +1,5 @@
 import {performance} from 'node:perf_hooks';
+import type {SyncPlace} from '../storage.ts';
 
 /** What counts as few bytes. */
 const smallBytes = 32 * 1024;
@@ -36,7 +37,7 @@ export class SyncPace {
 	 * Runs a sync of so many bytes. Where small ones take about as long as the way to another thread and back, that way
 	 * is spared. One that fails says nothing of the next.
 	 */
-	async run(bytes: number, sync: (where: 'threadPool' | 'inPlace') => Promise<void>): Promise<void> {
+	async run(bytes: number, sync: (where: SyncPlace) => Promise<void>): Promise<void> {
 		const isSmall = bytes <= smallBytes;
 		const start = this.#now();
 		await sync(isSmall && this.#time < quickTime ? 'inPlace' : 'threadPool');

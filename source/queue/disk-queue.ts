@@ -114,7 +114,7 @@ export class DiskQueue<T = unknown> extends EventEmitter<DiskQueueEvents<T>> imp
 		return queue;
 	}
 
-	/** Records that wait for a consumer, in memory and on disk; damaged ones too, until they are met: `console.log(queue.size);` */
+	/** Records that wait for a consumer, in memory and on disk; damaged ones too, until they are met: `const {size} = queue;` */
 	get size(): number {
 		return this.#engine.store.size;
 	}

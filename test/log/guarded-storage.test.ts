@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import {CallsUnderWay} from '../../source/log/calls-under-way.ts';
 import {lockDirectory} from '../../source/log/directory-lock.ts';
 import {guardStorage} from '../../source/log/guarded-storage.ts';
-import {fileSystem, type Storage} from '../../source/storage.ts';
+import {fileSystem, type Storage, type SyncPlace} from '../../source/storage.ts';
 import {onUnix} from '../helpers/platforms.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
@@ -49,7 +49,7 @@ onUnix(
 
 onUnix('a sync is made where it was asked for, whoever watches it', async t => {
 	const place = temporaryDirectory(t);
-	const places: Array<string | undefined> = [];
+	const places: Array<SyncPlace | undefined> = [];
 	const device: Storage = {
 		...fileSystem,
 		async sync(_descriptor, where) {

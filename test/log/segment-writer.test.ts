@@ -4,6 +4,7 @@ import {encodeSegmentHeader, segmentHeaderBytes} from '../../source/format/segme
 import {segmentAt} from '../../source/log/segment.ts';
 import {SegmentWriter} from '../../source/log/segment-writer.ts';
 import {SyncPace} from '../../source/log/sync-pace.ts';
+import type {SyncPlace} from '../../source/storage.ts';
 import {type FaultyStorage, faultyStorage} from '../helpers/faulty-storage.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
@@ -136,7 +137,7 @@ test('where syncs are small, and only there, zeros are written ahead, and cut of
 
 test('quick syncs of few bytes are made in place', async t => {
 	const {storage} = faultyStorage();
-	const places: Array<string | undefined> = [];
+	const places: Array<SyncPlace | undefined> = [];
 	const {sync} = storage;
 	storage.sync = (descriptor, where) => {
 		places.push(where);
