@@ -583,6 +583,16 @@ test('stats tell where the records are', async t => {
 	t.is(queue.stats().inFlight, 0);
 });
 
+test('stats count every record that was put, by whatever call, and whether it found room at once', async t => {
+	for (const durability of durabilities) {
+		const queue = await openQueue<number>(t, {durability, cacheSize: 10});
+		await queue.put(0);
+		await queue.putMany(range(1, 100));
+		queue.putNowait(100);
+		t.is(queue.stats().put, 101, durability);
+	}
+});
+
 test('a get that finds nothing, after a clear of what would have come from disk, costs no record that follows', async t => {
 	for (const durability of durabilities) {
 		const queue = await openQueue<number>(t, {durability, cacheSize: 1});
